@@ -1,0 +1,1 @@
+"""EasyRec AutoML: the core (no Airflow), its adapters to the outside, and the sandbox."""

@@ -1,0 +1,113 @@
+"""The one place where names of outside resources are made and parsed.
+
+Submission keys, settings tokens, model_dirs, marker and report objects (design section 5).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from dataclasses import dataclass
+
+from include.errors import ConfigError
+
+OWNER_MARKER = "_easyrec_automl_owner.json"
+_TOKEN_PREFIX = "easyrec-automl"
+_OSS_URL = re.compile(r"oss://([a-z0-9][a-z0-9-]{1,61}[a-z0-9])/(.*)", re.DOTALL)
+_MODEL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+
+
+@dataclass(frozen=True)
+class StepId:
+    """Identity of one job of one trial (design section 5.1).
+
+    ``epoch`` rises when a user clears the task, ``attempt`` when an ended job is replaced on purpose.
+    """
+
+    experiment: str
+    trial: int
+    step: int = 0
+    epoch: int = 0
+    attempt: int = 0
+
+
+def check_model_name(name: str) -> str:
+    """Model folder names become DAG ids, pool names and OSS paths, so they are kept simple."""
+    if not _MODEL_NAME.fullmatch(name):
+        raise ConfigError(
+            f"model folder name {name!r} can't be used",
+            hint="a letter, then at most 63 letters, digits or underscores",
+        )
+    return name
+
+
+def experiment_id(model: str, store_uuid: str, dag_id: str, run_id: str) -> str:
+    """``<model>-<short>``: the same DAG run of the same store always gets the same id."""
+    digest = hashlib.sha256(f"{store_uuid}\n{dag_id}\n{run_id}".encode()).hexdigest()
+    return f"{model}-{digest[:8]}"
+
+
+def submission_key(store_uuid: str, step: StepId) -> str:
+    """Unique id of one job, known before it is submitted; sent as ``<Guid>`` and in the settings."""
+    name = f"{step.experiment}/{step.trial}/{step.step}/{step.epoch}/{step.attempt}"
+    return str(uuid.uuid5(uuid.UUID(store_uuid), name))
+
+
+def settings_token(store_uuid: str, key: str) -> str:
+    """Value of the job setting ``EXT_TASK_ID``; tells whose job it is and which step it belongs to."""
+    return f"{_TOKEN_PREFIX}/{store_uuid}/{key}"
+
+
+def parse_settings_token(token: str) -> tuple[str, str] | None:
+    """``(store_uuid, submission_key)`` of a token of ours, None for anybody else's."""
+    parts = token.split("/")
+    return (parts[1], parts[2]) if len(parts) == 3 and parts[0] == _TOKEN_PREFIX else None
+
+
+def trial_model_dir(base: str, step: StepId) -> str:
+    """``<base>/<experiment>_<trial>`` (reference R8); a replaced job gets a fresh sibling."""
+    suffix = f"_e{step.epoch}" if step.epoch else ""
+    suffix += f"_a{step.attempt}" if step.attempt else ""
+    return f"{base.rstrip('/')}/{step.experiment}_{step.trial}{suffix}"
+
+
+def join_url(base: str, *parts: str) -> str:
+    return "/".join([base.rstrip("/"), *(part.strip("/") for part in parts)])
+
+
+def eval_events_prefix(model_dir: str) -> str:
+    """Where EasyRec writes evaluation event files (reference R8)."""
+    return join_url(model_dir, "eval_val") + "/"
+
+
+def saved_pipeline_config(model_dir: str) -> str:
+    """The config EasyRec says it ran (reference section 4)."""
+    return join_url(model_dir, "pipeline.config")
+
+
+def owner_marker(model_dir: str) -> str:
+    return join_url(model_dir, OWNER_MARKER)
+
+
+def experiment_prefix(base: str, experiment: str) -> str:
+    """Where an experiment's reports and patched configs lie, beside its trials' model_dirs."""
+    return join_url(base, f"{experiment}_report") + "/"
+
+
+def split_oss_url(url: str) -> tuple[str, str]:
+    """``oss://bucket/key`` → ``(bucket, key)``; the key may be empty. ConfigError otherwise."""
+    match = _OSS_URL.fullmatch(url)
+    if match is None:
+        raise ConfigError(f"{url!r} is not an OSS path", hint="write oss://<bucket>/<path>")
+    return match[1], match[2]
+
+
+def split_table_url(url: str) -> tuple[str, str, str]:
+    """``odps://project/tables/name[/dt=…[/…]]`` → ``(project, table, partition spec or "")``."""
+    match = re.fullmatch(r"odps://([^/\s]+)/tables/([^/\s]+)((?:/[^/=\s]+=[^/\s]+)*)/?", url)
+    if match is None:
+        raise ConfigError(
+            f"{url!r} is not a table path", hint="write odps://<project>/tables/<name>[/dt=<value>]"
+        )
+    return match[1], match[2], match[3].lstrip("/")
