@@ -44,6 +44,14 @@ class OutcomeUnknownError(RetryableError):
     """The request may or may not have been carried out: look it up before sending it again."""
 
 
+class StoreUnavailableError(RetryableError):
+    """The experiment store is locked by others or can't be reached, longer than we waited for it."""
+
+
+class AskConflictError(RetryableError):
+    """Another trial was recorded since the history was read: read it again and ask again."""
+
+
 class PermanentError(EasyRecAutoMLError):
     """Repeating the call cannot help."""
 
@@ -87,6 +95,19 @@ class ExhaustedError(PermanentError):
 
 class StateError(PermanentError):
     """A transition that the state machine does not know, or an action on something that has ended."""
+
+
+class StaleEpochError(StateError):
+    """A user cleared the task since: what an older epoch does or finds no longer counts."""
+
+
+class NoMoreTrials(StateError):
+    """The experiment's limits allow no further trial."""
+
+    @property
+    def reason(self) -> str:
+        """Which limit, in words for people."""
+        return self.message
 
 
 class MetricError(PermanentError):
