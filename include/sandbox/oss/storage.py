@@ -161,8 +161,7 @@ class BucketStorage:
     def list(self, bucket: str, prefix: str = "") -> list[str]:
         """Keys that start with ``prefix``, in order. Raises NotFoundError without the bucket."""
         top = self._bucket_folder(bucket)
-        *folders, _ = _encode(prefix + "x")
-        start = top.joinpath(*(name for name in folders if name.endswith("@")))
+        start = top.joinpath(*_encode(prefix[: prefix.rfind("/") + 1])[:-1])
         keys = (_decode(path.relative_to(top)) for path in _files(start))
         return sorted(key for key in keys if key.startswith(prefix))
 
