@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from include.errors import ConfigError
 
 OWNER_MARKER = "_easyrec_automl_owner.json"
-_TOKEN_PREFIX = "easyrec-automl"
+_OURS = "easyrec-automl"
 _OSS_URL = re.compile(r"oss://([a-z0-9][a-z0-9-]{1,61}[a-z0-9])/(.*)", re.DOTALL)
 _MODEL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
@@ -56,13 +56,13 @@ def submission_key(store_uuid: str, step: StepId) -> str:
 
 def settings_token(store_uuid: str, key: str) -> str:
     """Value of the job setting ``EXT_TASK_ID``; tells whose job it is and which step it belongs to."""
-    return f"{_TOKEN_PREFIX}/{store_uuid}/{key}"
+    return f"{_OURS}/{store_uuid}/{key}"
 
 
 def parse_settings_token(token: str) -> tuple[str, str] | None:
     """``(store_uuid, submission_key)`` of a token of ours, None for anybody else's."""
     parts = token.split("/")
-    return (parts[1], parts[2]) if len(parts) == 3 and parts[0] == _TOKEN_PREFIX else None
+    return (parts[1], parts[2]) if len(parts) == 3 and parts[0] == _OURS else None
 
 
 def trial_model_dir(base: str, step: StepId) -> str:
@@ -111,3 +111,9 @@ def split_table_url(url: str) -> tuple[str, str, str]:
             f"{url!r} is not a table path", hint="write odps://<project>/tables/<name>[/dt=<value>]"
         )
     return match[1], match[2], match[3].lstrip("/")
+
+
+def patched_config(base: str, step: StepId) -> str:
+    """Where a trial's patched pipeline config lies: beside the model_dirs, which must start empty."""
+    name = trial_model_dir(base, step).rsplit("/", 1)[1]
+    return join_url(base, f"{step.experiment}_configs", f"{name}.config")

@@ -1,0 +1,53 @@
+"""Begin search: one DAG for each model folder that has a ``begin`` folder."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, Param
+
+from easyrec.discovery import begin_models
+from easyrec.docs import BEGIN_SEARCH
+from easyrec.operators.begin_search import CloseExperimentOperator, OpenExperimentOperator
+from easyrec.operators.trial import TrialOperator
+
+for model in begin_models():
+    trials_default = (model.plan and model.plan.search.max_trials) or None
+    with DAG(
+        dag_id=f"begin_search_{model.name}",
+        schedule=None,
+        max_active_runs=16,
+        max_active_tasks=1024,
+        tags=["easyrec", "begin", model.name],
+        doc_md=model.problem or BEGIN_SEARCH,
+        params={
+            "trials": Param(trials_default, type=["null", "integer"], minimum=1, maximum=1000),
+            "max_duration_hours": Param(None, type=["null", "number"], exclusiveMinimum=0),
+            "baseline": Param(False, type="boolean", title="Also run the config as it is, to compare"),
+            "seed": Param(None, type=["null", "integer"], minimum=0),
+            "experiment": Param(None, type=["null", "string"], title="Extend this experiment"),
+            "custom_parameters": Param(None, type=["null", "array", "object"]),
+        },
+    ) as dag:
+        opened = OpenExperimentOperator(
+            task_id="open_experiment",
+            model_folder=str(model.path),
+            retries=3,
+            retry_delay=timedelta(seconds=30),
+        )
+        trials = TrialOperator.partial(
+            task_id="trial",
+            pool=model.pool,
+            map_index_template="{{ trial_label }}",
+            retries=3,
+            retry_delay=timedelta(seconds=15),
+        ).expand(assignment=opened.output)
+        close = CloseExperimentOperator(
+            task_id="close_experiment",
+            experiment="{{ ti.xcom_pull(task_ids='open_experiment', key='experiment') }}",
+            trigger_rule="all_done",
+            retries=3,
+            retry_delay=timedelta(seconds=30),
+        )
+        trials >> close
+    globals()[dag.dag_id] = dag

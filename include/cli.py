@@ -1,0 +1,186 @@
+"""The command line: ``python -m include.cli <command>``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from include.errors import ConfigError, EasyRecAutoMLError
+
+STORE_ENV = "EASYREC_AUTOML_STORE"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 on success, 1 with one clear message when something is wrong."""
+    arguments = _parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], None] = arguments.run
+    try:
+        run(arguments)
+    except EasyRecAutoMLError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m include.cli", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    check = commands.add_parser("check", help="check a model folder without any network")
+    check.add_argument("folder", type=Path, help="e.g. include/models/movielens")
+    check.add_argument(
+        "--pipeline-config", type=Path, help="local copy of -Dconfig: also check every key on it"
+    )
+    check.set_defaults(run=_check)
+
+    move = commands.add_parser(
+        "import-connections", help="move the keys of an old ini into Airflow connections"
+    )
+    move.add_argument("ini", type=Path)
+    move.add_argument("--maxcompute-conn-id", default="maxcompute_default")
+    move.add_argument("--oss-conn-id", default="oss_default")
+    move.add_argument("--region", required=True, help="region of the OSS bucket, e.g. cn-beijing")
+    move.set_defaults(run=_import_connections)
+
+    sandbox = commands.add_parser("sandbox", help="run the stand-in MaxCompute and OSS", add_help=False)
+    sandbox.add_argument("rest", nargs=argparse.REMAINDER)
+    sandbox.set_defaults(run=_sandbox)
+
+    experiments = commands.add_parser("experiments", help="list experiments or show one")
+    experiments.add_argument("experiment", nargs="?", help="id; without it all are listed")
+    experiments.add_argument("--model")
+    experiments.add_argument("--json", action="store_true", help="for scripts")
+    experiments.add_argument(
+        "--store", help=f"database URL (default: ${STORE_ENV}, else easyrec_automl.db in $AIRFLOW_HOME)"
+    )
+    experiments.set_defaults(run=_experiments)
+    return parser
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from include.errors import ProblemsError
+    from include.experiments.plan import Plan
+    from include.pipeline_config import check_edits
+
+    plan = Plan.load(arguments.folder.resolve())
+    for note in (*plan.search.notes, *plan.job.warnings):
+        print(f"note: {note}")
+    if arguments.pipeline_config is not None:
+        try:
+            text = arguments.pipeline_config.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"can't be read: {error}", where=str(arguments.pipeline_config)) from error
+        allow = plan.settings.allow_unknown_fields
+        problems = [str(p) for p in check_edits(text, plan.space, allow_unknown_fields=allow)]
+        if problems:
+            raise ProblemsError("the search space does not fit the pipeline config", problems)
+    print(f"{plan.model}: {len(plan.space)} hyper-parameters, objective {dict(plan.job.weights)}: fine")
+
+
+def _import_connections(arguments: argparse.Namespace) -> None:
+    """The keys go through a private file, never through a command line that others can see."""
+    from include.jobs.ini import read_secrets, without_secrets
+
+    secrets = read_secrets(arguments.ini)
+    connections = {
+        arguments.maxcompute_conn_id: {
+            "conn_type": "maxcompute",
+            "extra": json.dumps(secrets.maxcompute_extra()),
+        },
+        arguments.oss_conn_id: {"conn_type": "oss", "extra": json.dumps(secrets.oss_extra(arguments.region))},
+    }
+    with tempfile.TemporaryDirectory() as folder:  # made with mode 0700
+        file = Path(folder) / "connections.json"
+        file.write_text(json.dumps(connections))
+        done = subprocess.run(
+            ["airflow", "connections", "import", str(file)], capture_output=True, text=True, check=False
+        )
+    if done.returncode:
+        raise ConfigError(
+            "airflow connections import failed", hint=(done.stderr or done.stdout).strip()[-500:]
+        )
+    without_secrets(arguments.ini)
+    print(f"made connections {', '.join(connections)}; the keys were removed from {arguments.ini}")
+
+
+def _sandbox(arguments: argparse.Namespace) -> None:
+    from include.sandbox.__main__ import main as sandbox_main
+
+    sandbox_main(arguments.rest)
+
+
+def _experiments(arguments: argparse.Namespace) -> None:
+    from include.experiments.closing import report_of_store
+    from include.store import ExperimentStore
+
+    url = arguments.store or os.environ.get(STORE_ENV) or _default_store()
+    store = ExperimentStore.open(url)
+    if arguments.experiment is None:
+        rows = [
+            {
+                "experiment": e.id,
+                "model": e.model,
+                "state": e.state.value,
+                "created": e.created_at.isoformat(timespec="seconds"),
+                "trials": len(store.trials(e.id)),
+            }
+            for e in store.experiments(arguments.model)
+        ]
+        print(
+            json.dumps(rows, indent=2) if arguments.json else _table(rows) if rows else "no experiments yet"
+        )
+        return
+    report = report_of_store(store, arguments.experiment)
+    if arguments.json:
+        print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
+        return
+    print(
+        f"{report.experiment}: {report.state}, seed {report.seed}, {report.optimize_mode} {dict(report.weights)}"
+    )
+    print(
+        _table(
+            [
+                {
+                    "#": t.number,
+                    "state": t.state.value,
+                    "metric": "" if t.metric is None else f"{t.metric:.5f}",
+                    "seconds": f"{t.training_seconds:.1f}",
+                    "parameters": json.dumps(dict(t.parameters), ensure_ascii=False),
+                    "reason": t.reason,
+                }
+                for t in report.trials
+            ]
+        )
+    )
+    if report.best is not None:
+        print(f"best: trial {report.best.number} ({report.best.metric})")
+        print(
+            f"model: {report.best_model_dir}\nconfig: {report.best_config}\nreport: {report.prefix}report.html"
+        )
+
+
+def _default_store() -> str:
+    home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
+    file = home / "easyrec_automl.db"
+    if not file.exists():
+        raise ConfigError(f"there is no experiment store at {file}", hint=f"give --store or ${STORE_ENV}")
+    return f"sqlite:///{file}"
+
+
+def _table(rows: Sequence[dict[str, object]]) -> str:
+    columns = list(rows[0]) if rows else []
+    lines = [columns, *[[str(row[c]) for c in columns] for row in rows]]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

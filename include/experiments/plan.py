@@ -1,0 +1,207 @@
+"""A model's ``begin`` folder, read once and checked: what an experiment will run.
+
+The texts of all files are kept with the experiment, so that an edit of the folder never changes a running
+search, and any process renders the same job from them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from include import names
+from include.errors import ConfigError, EasyRecAutoMLError, ProblemsError
+from include.experiments import settings as model_settings
+from include.experiments.settings import ModelSettings
+from include.jobs import ini, payload
+from include.jobs.ini import JobConfig
+from include.names import StepId
+from include.pipeline_config import edit_text, render_edit_config_json, values_at
+from include.ports import JobPayload
+from include.search import config as search_config
+from include.search import space as search_space
+from include.search.config import SearchConfig
+from include.search.space import SearchSpace
+from include.store import Result
+
+BEGIN = "begin"
+SETTINGS = "model.yml"
+SEARCH = "config.yml"
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+@dataclass(frozen=True)
+class RenderedTrial:
+    """Exactly what a trial submits. ``config_upload``: URL and text of the patched config, if any."""
+
+    model_dir: str
+    payload: JobPayload
+    config_upload: tuple[str, str] | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    model: str
+    folder: str
+    settings: ModelSettings
+    search: SearchConfig
+    job: JobConfig
+    space: SearchSpace
+    texts: Mapping[str, str]
+    """The user's files as they were read, by name."""
+    pipeline_config: str = ""
+    """Text of ``-Dconfig`` as it was when the experiment was opened; empty in a plan read for the DAG."""
+
+    @classmethod
+    def load(cls, model_folder: Path) -> Plan:
+        """Read ``<model>/begin`` and ``<model>/model.yml`` from disk (local files only).
+
+        Raises ConfigError that names every file with its problems.
+        """
+        model = names.check_model_name(model_folder.name)
+        begin = model_folder / BEGIN
+        problems: list[str] = []
+        texts: dict[str, str] = {}
+
+        def read(path: Path, name: str) -> str:
+            try:
+                texts[name] = path.read_text(encoding="utf-8-sig")
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(f"can't be read: {error}", where=str(path)) from error
+            return texts[name]
+
+        settings, search, job, space = ModelSettings(), None, None, None
+        try:
+            if (model_folder / SETTINGS).exists():
+                settings = model_settings.parse(
+                    read(model_folder / SETTINGS, SETTINGS), str(model_folder / SETTINGS)
+                )
+        except EasyRecAutoMLError as error:
+            problems.append(str(error))
+        try:
+            search = search_config.parse(read(begin / SEARCH, SEARCH), begin / SEARCH)
+        except EasyRecAutoMLError as error:
+            problems.append(str(error))
+        if search is not None:
+            try:
+                job = ini.parse(read(search.ini_path, "ini"), search.ini_path)
+            except EasyRecAutoMLError as error:
+                problems.append(str(error))
+            try:
+                space = search_space.parse(*_space_text(search, read))
+            except EasyRecAutoMLError as error:
+                problems.append(str(error))
+        if problems or search is None or job is None or space is None:
+            raise ProblemsError(f"model {model} can't be used", problems)
+        return cls(model, str(model_folder), settings, search, job, space, texts)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain data that ``from_snapshot`` reads back; kept with the experiment."""
+        return {
+            "model": self.model,
+            "folder": self.folder,
+            "texts": dict(self.texts),
+            "pipeline_config": self.pipeline_config,
+        }
+
+    @classmethod
+    def from_snapshot(cls, snapshot: Mapping[str, Any]) -> Plan:
+        folder, texts = Path(snapshot["folder"]), snapshot["texts"]
+        search = search_config.parse(texts[SEARCH], folder / BEGIN / SEARCH)
+        return cls(
+            model=snapshot["model"],
+            folder=str(folder),
+            settings=model_settings.parse(texts.get(SETTINGS, ""), str(folder / SETTINGS)),
+            search=search,
+            job=ini.parse(texts["ini"], search.ini_path),
+            space=search_space.parse(*_space_text(search, lambda _path, name: texts[name])),
+            texts=texts,
+            pipeline_config=snapshot["pipeline_config"],
+        )
+
+    def with_pipeline_config(self, text: str) -> Plan:
+        return replace(self, pipeline_config=text)
+
+    @property
+    def base_dir(self) -> str:
+        """``-Dmodel_dir`` of the ini: trials' model_dirs and the experiment's reports lie below it."""
+        return self.job.parameters["model_dir"]
+
+    def edits(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """What is edited in the pipeline config: the ini's own edits, then the trial's parameters (R7)."""
+        chosen = {k: v for k, v in self.space.edits(parameters).items() if not _VARIABLE.fullmatch(k)}
+        return payload.merge_edits(self.job.parameters.get("edit_config_json", ""), chosen)
+
+    def variables(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters named ``${name}``: they fill the ini's values instead of the config."""
+        flat = self.space.edits(parameters)
+        return {match[1]: flat[k] for k in flat if (match := _VARIABLE.fullmatch(k))}
+
+    def render_trial(self, step: StepId, parameters: Mapping[str, Any]) -> RenderedTrial:
+        """The job of one trial; raises ConfigEditError when the parameters can't be applied."""
+        edits = self.edits(parameters)
+        model_dir = names.trial_model_dir(self.base_dir, step)
+        job, config_upload = self._with_variables(parameters), None
+        edit_config_json = config_url = None
+        if self.settings.parameters_via == "patched_config":
+            config_url = names.patched_config(self.base_dir, step)
+            config_upload = (config_url, self._edited(edits))
+        elif edits:
+            edit_config_json = render_edit_config_json(
+                self.pipeline_config, edits, allow_unknown_fields=self.settings.allow_unknown_fields
+            )
+        rendered = payload.render(
+            job,
+            model_dir=model_dir,
+            edit_config_json=edit_config_json,
+            config_url=config_url,
+            max_hours=self.settings.max_training_hours,
+        )
+        return RenderedTrial(model_dir, rendered, config_upload)
+
+    def patched_config(self, parameters: Mapping[str, Any]) -> str:
+        """The pipeline config with the parameters in it, everything else untouched."""
+        return self._edited(self.edits(parameters))
+
+    def not_applied(self, parameters: Mapping[str, Any], saved_config: str) -> list[str]:
+        """Where the config that EasyRec saved differs from the values this trial meant to run."""
+        meant = self.patched_config(parameters)
+        wrong = []
+        for key in self.edits(parameters):
+            want, got = values_at(meant, key), values_at(saved_config, key)
+            if want != got:
+                wrong.append(f"{key} is {got}, meant {want}")
+        return wrong
+
+    def final_result(self, results: Sequence[Result]) -> Result | None:
+        """The result that counts for a trial: the last or the best finite one (R9)."""
+        finite = [r for r in results if math.isfinite(r.objective)]
+        if not finite:
+            return None
+        if self.settings.final_metric == "last":
+            return finite[-1]
+        best = max if self.search.optimize_mode == "maximize" else min
+        return best(finite, key=lambda r: r.objective)
+
+    def _edited(self, edits: Mapping[str, Any]) -> str:
+        return edit_text(self.pipeline_config, edits, allow_unknown_fields=self.settings.allow_unknown_fields)
+
+    def _with_variables(self, parameters: Mapping[str, Any]) -> JobConfig:
+        variables = self.variables(parameters)
+        if not variables:
+            return self.job
+        filled = {
+            key: _VARIABLE.sub(lambda m: str(variables.get(m[1], m[0])), value)
+            for key, value in self.job.parameters.items()
+        }
+        return replace(self.job, parameters=filled)
+
+
+def _space_text(search: SearchConfig, read: Any) -> tuple[str, Any]:
+    if search.search_space_path is None:
+        return read(search.path, SEARCH), search.path
+    return read(search.search_space_path, "search_space.json"), search.search_space_path

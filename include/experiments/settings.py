@@ -1,0 +1,67 @@
+"""``model.yml``: how a model folder is run. Optional; every key has a default."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from include.errors import ProblemsError
+
+Hours = Annotated[float, Field(gt=0, le=24 * 365)]
+
+
+class ModelSettings(BaseModel):
+    """Unknown keys and values of the wrong type are errors that name the key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    maxcompute_conn_id: str = "maxcompute_default"
+    oss_conn_id: str = "oss_default"
+    pool: str = ""
+    """Airflow pool that caps the model's running trials; empty: ``<model>_trials``."""
+    parameters_via: Literal["edit_config_json", "patched_config"] = "edit_config_json"
+    """``edit_config_json``: EasyRec applies the parameters (R7). ``patched_config``: a patched copy of the
+    pipeline config is written to OSS and ``-Dconfig`` points at it (+19)."""
+    final_metric: Literal["last", "best"] = "last"
+    """Which intermediate result is a trial's final metric (R9)."""
+    allow_unknown_fields: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Names of pipeline-config fields that a newer EasyRec has and our table does not."""
+    poll_seconds: Annotated[float, Field(gt=0, le=3600)] = 15.0
+    """How often a running trial's state and metrics are looked at."""
+    max_trial_retries: Annotated[int, Field(ge=0, le=10)] = 1
+    """Fresh jobs for a trial whose job failed."""
+    max_training_hours: Hours = 24.0
+    """Sent as ``-DmaxTrainingTimeInHour`` (unless the ini has a smaller one) and enforced by us as well."""
+    max_waiting_hours: Hours = 24.0
+    """A job that has not started training by then is stopped."""
+    max_failed_trials: Annotated[int | None, Field(ge=0)] = None
+    """More failed trials than this fail the search; without it only a search without any success fails."""
+
+    def pool_of(self, model: str) -> str:
+        return self.pool or f"{model}_trials"
+
+
+def parse(text: str, where: str) -> ModelSettings:
+    """Read ``model.yml``; all problems at once as ProblemsError."""
+    try:
+        raw = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ProblemsError("not a YAML file", [str(error)], where=where) from error
+    if not isinstance(raw, dict):
+        raise ProblemsError("not a mapping", [f"found {type(raw).__name__}"], where=where)
+    try:
+        return ModelSettings.model_validate(raw)
+    except ValidationError as error:
+        problems = [_explain(".".join(map(str, e["loc"])), e["type"], e["msg"]) for e in error.errors()]
+        raise ProblemsError("the model's settings are wrong", problems, where=where) from error
+
+
+def _explain(key: str, kind: str, message: str) -> str:
+    if kind != "extra_forbidden":
+        return f"{key}: {message}"
+    near = difflib.get_close_matches(key, ModelSettings.model_fields, 1)
+    known = f"did you mean {near[0]}?" if near else f"known: {', '.join(ModelSettings.model_fields)}"
+    return f"unknown key {key!r} ({known})"

@@ -1,0 +1,237 @@
+"""Follows one trial's job to its end: state, metrics, assessor, deadlines.
+
+``poll`` is one bounded round; the trigger calls it every few seconds. Everything it learns is in the store
+before it returns, so that a watcher can be thrown away at any moment and another one goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from include import names
+from include.errors import MetricError, NotFoundError
+from include.experiments.job_starter import stop_step
+from include.experiments.plan import Plan
+from include.experiments.services import Services
+from include.experiments.trial_starter import TrialStarter
+from include.metrics.events import EventFollower
+from include.metrics.objective import Objective
+from include.ports import JobState, JobStatus
+from include.search.trial import TrialState
+from include.store import ExperimentState, Result, Step, StepState, Trial
+
+log = logging.getLogger(__name__)
+
+_POLLS_FOR_LATE_METRICS = 3
+"""A job that ended without one result is polled this often again: its last event file may show up late."""
+
+
+class TrialWatcher:
+    def __init__(self, services: Services, plan: Plan, *, experiment: str, trial: int, epoch: int) -> None:
+        self._services = services
+        self._plan = plan
+        self._experiment = experiment
+        self._number = trial
+        self._epoch = epoch
+        self._assessor = services.make_assessor(plan)
+        self._follower: EventFollower | None = None
+        self._objective = Objective(plan.job.weights)
+        self._config_checked = False
+        self._empty_polls = 0
+
+    def poll(self) -> Trial:
+        """One round: record what is new, act on it, return the trial as it is now.
+
+        Raises RetryableError when the outside can't be reached; poll again later.
+        """
+        store = self._services.store
+        trial = store.trial(self._experiment, self._number)
+        if trial.state.is_terminal or trial.epoch != self._epoch:
+            self._stop_steps(trial.reason or "the trial has ended")
+            return trial
+        step = store.latest_step(self._experiment, self._number, epoch=self._epoch)
+        if step is None or (step.job_id is None and not step.state.is_terminal):
+            return self._starter().ensure_job(trial)  # its submit was interrupted
+        if step.state.is_terminal:
+            return self._conclude(trial, step)  # its record was interrupted
+        status = self._services.jobs.status(step.job_id)  # before the events: what it wrote is seen below
+        trial = self._note_running(trial, step, status)
+        try:
+            new = self._record_results(step)
+            if new and not self._config_checked:
+                self._check_saved_config(trial, step)
+        except MetricError as error:
+            return self._metric_missing(trial, step, error)
+        if status.state.is_terminal:
+            return self._job_ended(trial, step, status)
+        if new and self._assessor is not None:
+            decision = self._assessor.assess(self._number, store.objective_histories(self._experiment))
+            if decision.stop:
+                return self._stop(trial, step, TrialState.EARLY_STOPPED, decision.reason)
+        return self._check_deadlines(trial, step, status)
+
+    def cancel(self, reason: str) -> Trial:
+        """A person ended the task: stop the job and record why."""
+        self._stop_steps(reason)
+        trial = self._services.store.trial(self._experiment, self._number)
+        if trial.epoch != self._epoch or trial.state.is_terminal:
+            return trial
+        return self._move(trial, TrialState.CANCELLED, reason)
+
+    def _stop_steps(self, reason: str) -> None:
+        for step in self._services.store.steps(self._experiment, self._number):
+            if step.id.epoch == self._epoch:
+                stop_step(self._services, step, reason=reason)
+
+    def _starter(self) -> TrialStarter:
+        return TrialStarter(self._services, self._plan)
+
+    def _note_running(self, trial: Trial, step: Step, status: JobStatus) -> Trial:
+        if status.state is JobState.WAITING or trial.state is TrialState.RUNNING:
+            return trial
+        self._services.store.step_running(step.id)
+        if trial.state is TrialState.SUBMITTED:
+            return self._move(trial, TrialState.RUNNING)
+        return trial
+
+    def _record_results(self, step: Step) -> int:
+        if self._follower is None:
+            self._follower = EventFollower(self._services.objects, names.eval_events_prefix(step.model_dir))
+            self._objective = Objective(self._plan.job.weights)
+        results = self._objective.collect(self._follower.poll())
+        return self._services.store.record_results(
+            step.id,
+            [
+                Result(
+                    global_step=r.global_step,
+                    objective=r.objective,
+                    metrics=r.metrics,
+                    wall_time=r.wall_time,
+                )
+                for r in results
+            ],
+        )
+
+    def _check_saved_config(self, trial: Trial, step: Step) -> None:
+        """Compare the config that EasyRec saved with the one that was meant (reference section 4)."""
+        try:
+            saved = self._services.objects.read(names.saved_pipeline_config(step.model_dir)).decode()
+        except NotFoundError:
+            return  # not written yet: looked at again with the next results
+        self._config_checked = True
+        wrong = self._plan.not_applied(trial.parameters, saved)
+        if wrong:
+            raise MetricError(
+                "EasyRec ran other parameters than this trial's: " + "; ".join(wrong),
+                hint="see pipeline.config in the trial's model_dir",
+            )
+
+    def _metric_missing(self, trial: Trial, step: Step, error: MetricError) -> Trial:
+        """Every further trial would end the same way: no new ones are asked (reference R9)."""
+        ended = self._stop(trial, step, TrialState.FAILED, str(error))
+        self._services.store.set_experiment_state(
+            self._experiment, ExperimentState.FAILED, reason=str(error), by="trigger"
+        )
+        return ended
+
+    def _job_ended(self, trial: Trial, step: Step, status: JobStatus) -> Trial:
+        """Close the step first; the trial's end follows from the closed step, also after a crash."""
+        store = self._services.store
+        if status.state is JobState.CANCELLED:
+            reason = "the job was stopped outside of this experiment"
+            ended = store.end_step(step.id, StepState.STOPPED, reason=reason)
+        elif status.state is JobState.FAILED:
+            ended = store.end_step(step.id, StepState.FAILED, reason=status.message or "the job failed")
+        elif self._results() or self._empty_polls >= _POLLS_FOR_LATE_METRICS:
+            ended = store.end_step(step.id, StepState.SUCCEEDED)
+        else:
+            self._empty_polls += 1
+            return trial
+        return self._conclude(trial, ended)
+
+    def _conclude(self, trial: Trial, step: Step) -> Trial:
+        """What the end of a step means for its trial."""
+        if step.state is StepState.STOPPED:
+            return self._move(trial, TrialState.CANCELLED, step.reason)
+        if step.state is StepState.FAILED:
+            return self._job_failed(trial, step)
+        results = self._results()
+        final = self._plan.final_result(results)
+        if final is not None:
+            return self._move(trial, TrialState.SUCCEEDED, metric=final.objective, metrics=final.metrics)
+        reason = (
+            "every value of the objective is NaN or infinite"
+            if results
+            else f"the job ended without one evaluation that has all of {', '.join(self._plan.job.weights)}"
+        )
+        return self._move(trial, TrialState.FAILED, reason)
+
+    def _job_failed(self, trial: Trial, step: Step) -> Trial:
+        reason = f"job {step.job_id} failed: {step.reason}"
+        retries = self._plan.settings.max_trial_retries
+        if step.id.attempt >= retries:
+            return self._move(trial, TrialState.FAILED, reason)
+        log.warning("%s: attempt %d of %d", reason, step.id.attempt + 2, retries + 1)
+        self._follower = None
+        self._config_checked = False
+        self._empty_polls = 0
+        waiting = self._move(trial, TrialState.WAITING, reason)
+        return self._starter().ensure_job(waiting)
+
+    def _results(self) -> Sequence[Result]:
+        return self._services.store.results(self._experiment, self._number)
+
+    def _check_deadlines(self, trial: Trial, step: Step, status: JobStatus) -> Trial:
+        """Airflow enforces no time limit on a deferred task, so these live here (design section 5.5)."""
+        settings, now = self._plan.settings, self._services.now()
+        submitted = step.submitted_at or step.intended_at
+        if status.state is JobState.WAITING:
+            if now - submitted > timedelta(hours=settings.max_waiting_hours):
+                reason = f"the job waited longer than max_waiting_hours ({settings.max_waiting_hours:g} h)"
+                return self._stop(trial, step, TrialState.FAILED, reason)
+            return trial
+        started = step.started_at or submitted
+        limit = self._plan.search.max_trial_duration
+        if limit is not None and now - started > limit:
+            return self._stop(trial, step, TrialState.EARLY_STOPPED, f"maxTrialDuration ({limit}) is over")
+        return self._overdue(trial, step, started, now)
+
+    def _overdue(self, trial: Trial, step: Step, started: datetime, now: datetime) -> Trial:
+        hours = self._plan.settings.max_training_hours
+        if now - started > timedelta(hours=hours):
+            reason = f"the job trained longer than max_training_hours ({hours:g} h)"
+            return self._stop(trial, step, TrialState.FAILED, reason)
+        return trial
+
+    def _stop(self, trial: Trial, step: Step, to: TrialState, reason: str) -> Trial:
+        """Record the verdict, then stop the job: a crash in between is mended by the next poll."""
+        final = self._plan.final_result(self._results()) if to is TrialState.EARLY_STOPPED else None
+        if final is None:
+            moved = self._move(trial, to, reason)
+        else:
+            moved = self._move(trial, to, reason, metric=final.objective, metrics=final.metrics)
+        stop_step(self._services, step, reason=reason)
+        return moved
+
+    def _move(
+        self,
+        trial: Trial,
+        to: TrialState,
+        reason: str = "",
+        *,
+        metric: float | None = None,
+        metrics: Mapping[str, float] | None = None,
+    ) -> Trial:
+        moved = self._services.store.move_trial(
+            trial.experiment_id,
+            trial.number,
+            epoch=self._epoch,
+            to=to,
+            reason=reason,
+            metric=metric,
+            metrics=metrics,
+        )
+        log.info("trial %d: %s %s", trial.number, moved.state.value, reason)
+        return moved

@@ -1,0 +1,1 @@
+"""Everything that knows Airflow: operators, triggers, links and what starts with Airflow's components."""

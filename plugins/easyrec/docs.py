@@ -1,0 +1,20 @@
+"""Texts that the UI shows."""
+
+BEGIN_SEARCH = """\
+### Begin search
+
+Chooses hyper-parameters for this model: every trial is a PAI job, followed live, stopped early when poor.
+
+| field | meaning |
+|---|---|
+| trials | how many trials; empty: `maxTrialNumber` of `config.yml` |
+| max_duration_hours | no new trial starts after so many hours; empty: `maxExperimentDuration` |
+| baseline | one trial more: the pipeline config as it is, to compare with |
+| seed | same seed, same suggestions (given the same results); empty: derived from the run |
+| experiment | id of an existing experiment that gets `trials` more |
+| custom_parameters | JSON list of parameter sets to run first, e.g. `[{"model_config.embedding_regularization": 1e-5}]` |
+
+Concurrency is the number of slots of the model's pool (Admin → Pools), also while the search runs.
+To stop a trial, mark its task failed; to run it anew, clear it. `close_experiment` writes the report and the
+best config to OSS: their paths are in its XCom.
+"""

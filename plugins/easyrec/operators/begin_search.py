@@ -1,0 +1,132 @@
+"""First and last task of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+from include.errors import ConfigError, PermanentError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from include.experiments.opening import OpenRequest
+
+
+class OpenExperimentOperator(BaseOperator):
+    """Checks everything, then creates (or extends) the experiment of this DAG run.
+
+    Returns one assignment per trial, for ``TrialOperator.expand(assignment=…)``. Nothing was submitted
+    when it fails; the message lists every problem.
+
+    :param model_folder: path of the model's folder.
+    """
+
+    def __init__(self, *, model_folder: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.model_folder = model_folder
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        from pathlib import Path
+
+        from easyrec import runtime
+        from include.experiments.opening import open_experiment
+        from include.experiments.plan import Plan
+
+        ti = context["ti"]
+        try:
+            request = open_request(context["params"])
+            plan = Plan.load(Path(self.model_folder))
+            opened = open_experiment(
+                runtime.services(plan.settings),
+                plan,
+                request,
+                dag_id=ti.dag_id,
+                run_id=ti.run_id,
+                by=started_by(context),
+            )
+        except PermanentError as error:
+            raise AirflowFailException(str(error)) from error
+        for note in opened.notes:
+            self.log.warning("%s", note)
+        ti.xcom_push(key="experiment", value=opened.experiment.id)
+        self.log.info("experiment %s: %d trials", opened.experiment.id, len(opened.assignments))
+        return [asdict(a) for a in opened.assignments]
+
+
+class CloseExperimentOperator(BaseOperator):
+    """Stops what is left, names the best trial and publishes report and best config on OSS.
+
+    Fails when no trial succeeded or more failed than the model's settings allow.
+
+    :param experiment: id of the experiment (templated).
+    """
+
+    template_fields: Sequence[str] = ("experiment",)
+
+    def __init__(self, *, experiment: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.experiment = experiment
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from easyrec import runtime
+        from include.experiments.closing import close_experiment
+
+        if not self.experiment or self.experiment == "None":
+            raise AirflowFailException("no experiment was opened: see the log of open_experiment")
+        ti = context["ti"]
+        services, _ = runtime.services_of(self.experiment)
+        try:
+            report = close_experiment(
+                services, self.experiment, dag_id=ti.dag_id, run_id=ti.run_id, by=started_by(context)
+            )
+        except PermanentError as error:
+            raise AirflowFailException(str(error)) from error
+        best = report.best
+        assert best is not None  # close_experiment raises otherwise
+        self.log.info("best trial %d: %s with %s", best.number, best.metric, best.parameters)
+        self.log.info("report: %sreport.html, best config: %s", report.prefix, report.best_config)
+        return {
+            "experiment": report.experiment,
+            "trial": best.number,
+            "metric": best.metric,
+            "parameters": dict(best.parameters),
+            "model_dir": report.best_model_dir,
+            "pipeline_config": report.best_config,
+            "report": report.prefix + "report.html",
+        }
+
+
+def open_request(params: Mapping[str, Any]) -> OpenRequest:
+    """The trigger form, read. Raises ConfigError for a field it can't use."""
+    from include.experiments.opening import OpenRequest
+
+    hours = params.get("max_duration_hours")
+    custom = params.get("custom_parameters") or []
+    custom = [custom] if isinstance(custom, Mapping) else custom
+    if not all(isinstance(one, Mapping) for one in custom):
+        raise ConfigError(
+            "custom_parameters is not a list of parameter sets",
+            where="form field custom_parameters",
+            hint='[{"<key of the search space>": <value>, …}, …]',
+        )
+    return OpenRequest(
+        trials=params.get("trials"),
+        max_duration=timedelta(hours=hours) if hours else None,
+        seed=params.get("seed"),
+        extend=params.get("experiment") or None,
+        custom_parameters=tuple(custom),
+        baseline=bool(params.get("baseline")),
+    )
+
+
+def started_by(context: Context) -> str:
+    """Who triggered the run, for the experiment's history."""
+    run = context["dag_run"]
+    user = getattr(run, "triggering_user_name", None)
+    return f"{user or run.run_type} ({run.run_id})"

@@ -1,0 +1,54 @@
+"""Pools of models come into being when Airflow's components start.
+
+Tasks can neither list nor make pools; scheduler, API server, triggerer and DAG processor can. What exists is
+written to the store, which is what open checks. A pool that exists keeps the slots a person gave it.
+"""
+
+from __future__ import annotations
+
+import logging
+
+log = logging.getLogger(__name__)
+
+
+def make_missing_pools() -> None:
+    """Make each model's pool with ``trialConcurrency`` slots; does nothing where there is no database."""
+    from easyrec.discovery import begin_models
+    from easyrec.runtime import open_store
+
+    wanted = {m.pool: m.plan.search.concurrency for m in begin_models() if m.plan is not None}
+    try:
+        slots = _ensure(wanted)
+    except RuntimeError as error:  # task processes: Airflow forbids them its database
+        log.debug("no database access here, pools are left alone: %s", error)
+        return
+    store = open_store()
+    for pool, number in slots.items():
+        store.record_pool(pool, number)
+
+
+def _ensure(wanted: dict[str, int]) -> dict[str, int]:
+    """Slots of every wanted pool, made where missing."""
+    from airflow.models.pool import Pool
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+    from sqlalchemy.exc import IntegrityError
+
+    slots: dict[str, int] = {}
+    for name, number in wanted.items():
+        try:
+            with create_session() as session:
+                pool = session.scalar(select(Pool).where(Pool.pool == name))
+                if pool is None:
+                    pool = Pool(
+                        pool=name,
+                        slots=number,
+                        description="Running trials of one EasyRec model; change the slots at any time",
+                        include_deferred=True,
+                    )
+                    session.add(pool)
+                    log.info("pool %s made with %d slots", name, number)
+                slots[name] = pool.slots
+        except IntegrityError:  # another component made it at the same moment
+            slots[name] = number
+    return slots

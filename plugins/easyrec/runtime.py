@@ -1,0 +1,107 @@
+"""From Airflow connections to ports: the one place where clients are put together."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from include.errors import ConfigError
+from include.experiments.plan import Plan
+from include.experiments.settings import ModelSettings
+
+if TYPE_CHECKING:
+    from include.experiments.services import Services
+    from include.store import ExperimentStore
+
+log = logging.getLogger(__name__)
+
+STORE_CONN_ID = "easyrec_store"
+_LOCAL_EXECUTORS = {"LocalExecutor", "SequentialExecutor"}
+
+
+def open_store() -> ExperimentStore:
+    """The experiment store: the connection ``easyrec_store`` (Postgres), else a SQLite file in AIRFLOW_HOME.
+
+    Raises ConfigError for SQLite with an executor whose workers may run on other machines.
+    """
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        url = _connection(STORE_CONN_ID).get_uri()
+    except AirflowNotFoundException:
+        url = _sqlite_url()
+    return _open(url)
+
+
+def services(settings: ModelSettings, store: ExperimentStore | None = None) -> Services:
+    """Real clients of a model's connections. Raises ConfigError naming what a connection lacks."""
+    from include.adapters.connections import MaxComputeCredentials, OssCredentials
+    from include.adapters.maxcompute import MaxComputeJobs, MaxComputeTables
+    from include.adapters.oss import OssObjects
+
+    from include.adapters import engines
+    from include.experiments.services import Services
+
+    maxcompute = MaxComputeCredentials.from_extra(
+        settings.maxcompute_conn_id, _extra(settings.maxcompute_conn_id, "maxcompute")
+    )
+    oss = OssCredentials.from_extra(settings.oss_conn_id, _extra(settings.oss_conn_id, "oss"))
+    return Services(
+        store=store or open_store(),
+        jobs=MaxComputeJobs(maxcompute),
+        objects=OssObjects(oss),
+        tables=MaxComputeTables(maxcompute),
+        make_tuner=engines.make_tuner,
+        make_assessor=engines.make_assessor,
+    )
+
+
+def services_of(experiment_id: str) -> tuple[Services, Plan]:
+    """Clients and plan of an experiment that exists, from what was kept when it was opened."""
+    store = open_store()
+    plan = Plan.from_snapshot(store.experiment(experiment_id).snapshot)
+    return services(plan.settings, store), plan
+
+
+def _sqlite_url() -> str:
+    from airflow.configuration import conf
+
+    executors = {e.strip() for e in conf.get("core", "executor").split(",")}
+    if not executors <= _LOCAL_EXECUTORS:
+        raise ConfigError(
+            f"the experiment store would be a SQLite file, but executor {', '.join(sorted(executors))} "
+            "may run tasks on other machines",
+            hint=f"create the Airflow connection {STORE_CONN_ID} to a Postgres database",
+        )
+    home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
+    return f"sqlite:///{home / 'easyrec_automl.db'}"
+
+
+@functools.lru_cache(maxsize=4)
+def _open(url: str) -> ExperimentStore:
+    from include.store import ExperimentStore
+
+    return ExperimentStore.open(url)
+
+
+def _connection(conn_id: str) -> Any:
+    from airflow.sdk import Connection
+
+    return Connection.get(conn_id)
+
+
+def _extra(conn_id: str, conn_type: str) -> dict[str, Any]:
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        connection = _connection(conn_id)
+    except AirflowNotFoundException as error:
+        raise ConfigError(
+            f"there is no Airflow connection {conn_id!r}",
+            hint=f"airflow connections add {conn_id} --conn-type {conn_type} --conn-extra '{{…}}', "
+            "or python -m include.cli import-connections <ini>",
+        ) from error
+    return dict(connection.extra_dejson)

@@ -1,0 +1,15 @@
+"""Registers EasyRec AutoML with Airflow; everything it names lives in the package ``easyrec``."""
+
+from __future__ import annotations
+
+from airflow.plugins_manager import AirflowPlugin
+
+
+class EasyRecPlugin(AirflowPlugin):
+    name = "easyrec_automl"
+
+    @classmethod
+    def on_load(cls, *_args, **_kwargs):
+        from easyrec.pools import make_missing_pools
+
+        make_missing_pools()

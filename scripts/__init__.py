@@ -1,0 +1,1 @@
+"""Programs for people and tests; nothing of the product imports them."""
