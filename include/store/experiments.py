@@ -9,12 +9,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from include.errors import NotFoundError
 from include.store import schema
 from include.store.database import reads, writes
 from include.store.part import StorePart
 from include.store.records import Experiment, ExperimentState, NewExperiment, check_limits
-from include.store.rows import add_event, experiment_of, insert, lock_experiment
+from include.store.rows import add_event, experiment_of, insert, lock_experiment, no_experiment
 from include.store.values import clean_text, plain_json, refuse_secrets
 
 
@@ -78,7 +77,7 @@ class Experiments(StorePart):
         query = sa.select(schema.experiment).where(schema.experiment.c.id == experiment_id)
         row = connection.execute(query).mappings().one_or_none()
         if row is None:
-            raise NotFoundError(f"the store has no experiment {experiment_id!r}")
+            raise no_experiment(experiment_id)
         return experiment_of(row)
 
     @reads

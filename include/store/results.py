@@ -9,13 +9,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from include.errors import NotFoundError
 from include.names import StepId
 from include.store import schema
 from include.store.database import reads, writes
 from include.store.part import StorePart
 from include.store.records import RecordedResult, Result
-from include.store.rows import check_epoch, find_step, find_trial, lock_experiment, step_id_of
+from include.store.rows import check_epoch, find_step, find_trial, lock_experiment, no_step, step_id_of
 
 
 class Results(StorePart):
@@ -33,7 +32,7 @@ class Results(StorePart):
         check_epoch(find_trial(connection, step.experiment, step.trial), step.epoch)
         row = find_step(connection, step)
         if row is None:
-            raise NotFoundError(f"the store has no step {step}")
+            raise no_step(step)
         columns = schema.result.c
         known = set(
             connection.scalars(

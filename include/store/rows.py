@@ -63,7 +63,7 @@ def lock_experiment(connection: Connection, experiment_id: str) -> RowMapping:
     # NO KEY UPDATE: rows that refer to this one may be added meanwhile.
     row = connection.execute(query.with_for_update(key_share=True)).mappings().one_or_none()
     if row is None:
-        raise NotFoundError(f"the store has no experiment {experiment_id!r}")
+        raise no_experiment(experiment_id)
     return row
 
 
@@ -81,6 +81,22 @@ def find_trial(connection: Connection, experiment_id: str, number: int) -> RowMa
 
 def trial_key(experiment_id: str, number: int) -> tuple[sa.ColumnElement[bool], ...]:
     return schema.trial.c.experiment_id == experiment_id, schema.trial.c.number == number
+
+
+def no_experiment(experiment_id: str) -> NotFoundError:
+    return NotFoundError(f"the store has no experiment {experiment_id!r}")
+
+
+def no_step(identity: StepId) -> NotFoundError:
+    return NotFoundError(f"the store has no {in_words(identity)}")
+
+
+def in_words(identity: StepId) -> str:
+    """A step for people to read."""
+    return (
+        f"step {identity.step} of trial {identity.trial} of {identity.experiment!r} "
+        f"(epoch {identity.epoch}, attempt {identity.attempt})"
+    )
 
 
 def find_step(connection: Connection, identity: StepId) -> RowMapping | None:

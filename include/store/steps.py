@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
-from include.errors import NotFoundError, StateError
+from include.errors import StateError
 from include.names import StepId
 from include.store import schema
 from include.store.database import reads, writes
@@ -20,7 +20,9 @@ from include.store.rows import (
     check_epoch,
     find_step,
     find_trial,
+    in_words,
     lock_experiment,
+    no_step,
     step_of,
 )
 from include.store.values import clean_text, plain_json, refuse_secrets
@@ -55,7 +57,7 @@ class Steps(StorePart):
             different = [name for name, value in given.items() if existing[name] != value]
             if different:
                 raise StateError(
-                    f"{step} is recorded with another {' and '.join(different)}",
+                    f"{in_words(step)} is recorded with another {' and '.join(different)}",
                     hint="a job that differs needs a new attempt",
                 )
             return step_of(existing)
@@ -137,7 +139,7 @@ class Steps(StorePart):
             return step_of(row)
         if row["job_id"] is not None:
             raise StateError(
-                f"{step} has job {row['job_id']}, it can't have {job_id} too",
+                f"{in_words(step)} has job {row['job_id']}, it can't have {job_id} too",
                 hint="one of them is not ours to watch: stop it",
             )
         values: dict[str, Any] = {"job_id": job_id, "submitted_at": self._now()}
@@ -157,7 +159,7 @@ class Steps(StorePart):
         if state is StepState.RUNNING:
             return step_of(row)
         if state is not StepState.SUBMITTED:
-            raise StateError(f"{step} is {state.value}, it can't be running")
+            raise StateError(f"{in_words(step)} is {state.value}, it can't be running")
         self._step_event(connection, step, "step_running", {})
         return self._update_step(
             connection, row, {"state": StepState.RUNNING.value, "started_at": self._now()}
@@ -185,7 +187,7 @@ class Steps(StorePart):
         if before is state:
             return step_of(row)
         if before.is_terminal:
-            raise StateError(f"{step} has ended as {before.value}, it can't end as {state.value}")
+            raise StateError(f"{in_words(step)} has ended as {before.value}, it can't end as {state.value}")
         reason = clean_text(reason)
         self._step_event(
             connection, step, f"step_{state.value.lower()}", {"reason": reason} if reason else {}
@@ -205,7 +207,7 @@ class Steps(StorePart):
         lock_experiment(connection, step.experiment)
         row = find_step(connection, step)
         if row is None:
-            raise NotFoundError(f"the store has no {step}")
+            raise no_step(step)
         return row
 
     def _update_step(self, connection: Connection, row: RowMapping, values: dict[str, Any]) -> Step:

@@ -23,6 +23,7 @@ from include.store.rows import (
     check_epoch,
     find_trial,
     lock_experiment,
+    no_experiment,
     trial_key,
     trial_of,
 )
@@ -83,8 +84,7 @@ class Trials(StorePart):
             sa.select(experiment.asks, experiment.optimize_mode).where(experiment.id == experiment_id)
         ).one_or_none()
         if found is None:
-            lock_experiment(connection, experiment_id)  # raises the one message for this
-            raise AssertionError(experiment_id)
+            raise no_experiment(experiment_id)
         columns = schema.trial.c
         rows = connection.execute(
             sa.select(columns.number, columns.parameters, columns.state, columns.metric, columns.end_order)
