@@ -92,6 +92,8 @@ class NewExperiment:
         _one_of("kind", self.kind, ("begin", "finetune"))
         _one_of("optimize_mode", self.optimize_mode, ("maximize", "minimize"))
         check_limits(self.max_trials, self.deadline)
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"the seed is {self.seed}", hint="a number from 0 to 2**63 - 1")
 
 
 @dataclass(frozen=True)

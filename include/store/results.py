@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -34,28 +33,33 @@ class Results(StorePart):
         if row is None:
             raise no_step(step)
         columns = schema.result.c
-        known = set(
+        # int: readers of event files may give numpy's, which drivers don't know.
+        steps = [int(result.global_step) for result in results]
+        seen = set(
             connection.scalars(
                 sa.select(columns.global_step).where(
-                    columns.step_id == row["id"],
-                    columns.global_step.in_([result.global_step for result in results]),
+                    columns.step_id == row["id"], columns.global_step.in_(steps)
                 )
             )
         )
         now = self._now()
-        new: dict[int, dict[str, Any]] = {}
-        for result in results:
-            if result.global_step not in known and result.global_step not in new:
-                new[result.global_step] = {
+        new = []
+        for global_step, result in zip(steps, results, strict=True):
+            if global_step in seen:
+                continue
+            seen.add(global_step)
+            new.append(
+                {
                     "step_id": row["id"],
-                    "global_step": result.global_step,
+                    "global_step": global_step,
                     "objective": result.objective,
                     "metrics": result.metrics,
                     "wall_time": result.wall_time,
                     "recorded_at": now,
                 }
+            )
         if new:
-            connection.execute(schema.result.insert(), list(new.values()))
+            connection.execute(schema.result.insert(), new)
         return len(new)
 
     @reads

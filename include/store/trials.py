@@ -307,7 +307,7 @@ def _said(epoch: int, reason: str, metric: float | None) -> dict[str, Any]:
     if reason:
         said["reason"] = reason
     if metric is not None:  # in words where it isn't a number: JSON has none for NaN
-        said["metric"] = metric if math.isfinite(metric) else str(metric)
+        said["metric"] = float(metric) if math.isfinite(metric) else str(metric)
     return said
 
 
