@@ -85,6 +85,7 @@ class TableStorage:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
+        self._row_counts: dict[Path, tuple[tuple[int, int, int], int]] = {}
 
     # -- definition ---------------------------------------------------------------------------------
 
@@ -257,8 +258,14 @@ class TableStorage:
 
     def _info(self, path: Path, levels: Mapping[str, str]) -> PartitionInfo:
         status = path.stat()
-        with np.load(path, allow_pickle=False) as stored:
-            rows = int(stored["rows"])
+        identity = (status.st_ino, status.st_size, status.st_mtime_ns)
+        known = self._row_counts.get(path)
+        if known is not None and known[0] == identity:
+            rows = known[1]
+        else:
+            with np.load(path, allow_pickle=False) as stored:
+                rows = int(stored["rows"])
+            self._row_counts[path] = (identity, rows)
         return PartitionInfo(format_spec(levels), rows, status.st_size, status.st_mtime)
 
     def _read_one(self, schema: TableSchema, spec: str, wanted: Sequence[str]) -> dict[str, Values]:

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 import threading
 import time
@@ -32,7 +33,7 @@ _SEGMENT_LIMIT = 200
 _LOCKS = 64
 # A file changed this recently may change again without a visible difference in its times.
 _TIME_RESOLUTION_S = 0.1
-_crc64 = crcmod.mkCrcFun(0x142F0E1EBA9EA3693, initCrc=0, xorOut=0xFFFFFFFFFFFFFFFF, rev=True)
+crc64 = crcmod.mkCrcFun(0x142F0E1EBA9EA3693, initCrc=0, xorOut=0xFFFFFFFFFFFFFFFF, rev=True)
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,18 @@ class Snapshot:
     data: bytes | None
 
 
+class NotAppendableError(StateError):
+    """The object was written whole."""
+
+
+class PositionError(StateError):
+    """The object is ``size`` bytes long, not as long as the caller believes."""
+
+    def __init__(self, size: int, message: str) -> None:
+        super().__init__(message)
+        self.size = size
+
+
 class BucketStorage:
     """All buckets under one folder."""
 
@@ -80,6 +93,13 @@ class BucketStorage:
 
     def bucket_exists(self, bucket: str) -> bool:
         return bool(_BUCKET.fullmatch(bucket)) and (self.root / bucket).is_dir()
+
+    def delete_bucket(self, bucket: str) -> None:
+        """Raises NotFoundError, and StateError while there are objects."""
+        folder = self._bucket_folder(bucket)
+        if self.list(bucket):
+            raise StateError(f"bucket {bucket} is not empty")
+        shutil.rmtree(folder)
 
     # -- objects ------------------------------------------------------------------------------------
 
@@ -127,20 +147,20 @@ class BucketStorage:
     ) -> int:
         """Append to an appendable object, creating it, and return its new length.
 
-        Raises StateError when the object was made by ``write`` or isn't ``position`` bytes long.
+        Raises NotAppendableError when the object was made by ``write``, PositionError when it isn't
+        ``position`` bytes long.
         """
         path = self._path(bucket, key)
         with self._locked(path):
             found = self.info(bucket, key)
             if found is not None and not found.appendable:
-                raise StateError(f"oss://{bucket}/{key} is not appendable")
+                raise NotAppendableError(f"oss://{bucket}/{key} is not appendable")
             size = found.size if found is not None else 0
             if position is not None and position != size:
-                raise StateError(f"oss://{bucket}/{key} is {size} bytes long, not {position}")
+                raise PositionError(size, f"oss://{bucket}/{key} is {size} bytes long, not {position}")
             if found is None:
                 self._write_notes(path, True, content_type, metadata or {})
-                temporary = self._temporary(data)
-                _move(temporary, path)
+                _move(self._temporary(data), path)
             else:
                 with path.open("ab", buffering=0) as stream:
                     stream.write(data)
@@ -196,7 +216,7 @@ class BucketStorage:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
         etag = hashlib.md5(content, usedforsecurity=False).hexdigest().upper()
-        crc: int = _crc64(content)
+        crc: int = crc64(content)
         if abs(time.time() - status.st_mtime) > _TIME_RESOLUTION_S:
             with self._digests_lock:
                 self._digests[path] = (identity, etag, crc)
