@@ -34,10 +34,14 @@ def value_for(target: Target, value: Any, view: View) -> Any:
 
     Raises ValueError that says what the target takes.
     """
-    spec = target.spec
-    if spec.kind == "unknown":
+    if target.spec.kind == "unknown":
         return _untyped(target, value, view)
-    if spec.repeated and target.element is None:
+    return typed_value(target.spec, value, view, whole=target.element is None)
+
+
+def typed_value(spec: FieldSpec, value: Any, view: View, *, whole: bool) -> Any:
+    """``value`` for a field of the table: for the whole field, or for one element of it."""
+    if spec.repeated and whole:
         if spec.is_message:
             raise ValueError(f"it is a list of {spec.type}; select elements, e.g. {spec.name}[0]")
         return _scalars(value, spec, view)
@@ -138,7 +142,10 @@ def _entry_value(field: Field, spec: FieldSpec, own: View) -> Any:
             return _message(item, spec.type, own) if isinstance(item, Body) else RawLiteral(item.text)
         if spec.is_message:
             return _message(own.body(item, spec), spec.type, own)
-        return own.scalar(item, spec)
+        value = own.scalar(item, spec)
+        if not isinstance(item, Scalar) or is_string(item.text):
+            return value
+        return RawLiteral("".join(item.text.split()))  # numbers and names stay as they were written
 
     if isinstance(field.value, Sequenced):
         return tuple(one(item) for item in field.value.items)

@@ -144,6 +144,43 @@ class View:
             places = [self._enter(target, key) for target in self._step(places, step, key)]
         return self._step(places, key.steps[-1], key)
 
+    def walk(self, key: Key, message: str = "") -> FieldSpec:
+        """The last field that ``key`` names, by the table alone: what can be judged without the elements.
+
+        Raises ConfigEditError for names that don't exist and selectors where none belongs.
+        """
+        at = message or self.table.root
+        path = ""
+        for number, step in enumerate(key.steps):
+            spec = self.spec(at, step.name, key.text, f"{path}." if path else "")
+            path = f"{path}.{step.name}" if path else step.name
+            if spec.kind != "unknown":
+                if step.selector is not None and not spec.repeated:
+                    raise _not_a_list(path, spec, key)
+                if number < len(key.steps) - 1:
+                    if not spec.is_message:
+                        raise _no_fields(path, spec, key)
+                    if spec.repeated and step.selector is None:
+                        raise _which(path, spec, key)
+                if isinstance(step.selector, Condition):
+                    self.walk(Key(key.text, step.selector.path), spec.type)
+            at = spec.type
+        return spec
+
+    def incomparable(self, key: Key) -> str:
+        """The first element that lacks what a condition of ``key`` compares; "" when there is none."""
+        places = [self.root]
+        for step in key.steps:
+            if isinstance(step.selector, Condition):
+                for place in places:
+                    spec = self.spec(place.message, step.name, key.text)
+                    for number, (_, item) in enumerate(self.elements(place, spec)):
+                        if self._compared(step.selector, item, spec, key) is None:
+                            return f"{place.child_label(step.name)}[{number}]"
+            if step is not key.steps[-1]:
+                places = [self._enter(target, key) for target in self._step(places, step, key)]
+        return ""
+
     def _enter(self, target: Target, key: Key) -> Place:
         spec = target.spec
         if target.element is not None:
@@ -152,18 +189,14 @@ class View:
                 return Place(spec.type, (item,), target.label, target.place, spec)
         elif spec.is_message:
             if spec.repeated:
-                raise ConfigEditError(
-                    f"{target.label} is a list: say which of its elements",
-                    where=key.text,
-                    hint=f"add a selector to {spec.name}: {FORMS}",
-                )
+                raise _which(target.label, spec, key)
             return self.child(target.place, spec)
         elif spec.kind == "unknown":
             found = [f.value for f in self.occurrences(target.place, spec)]
             return Place(
                 spec.type, tuple(self.body(v, spec) for v in found), target.label, target.place, spec
             )
-        raise ConfigEditError(f"{target.label} is a {spec.type}: it has no fields", where=key.text)
+        raise _no_fields(target.label, spec, key)
 
     def _step(self, places: Sequence[Place], step: Step, key: Key) -> list[Target]:
         targets: list[Target] = []
@@ -174,11 +207,7 @@ class View:
                 targets.append(Target(place, spec, label))
                 continue
             if not spec.repeated and spec.kind != "unknown":
-                raise ConfigEditError(
-                    f"{label} is a single {spec.type}, not a list",
-                    where=key.text,
-                    hint=f"leave out the selector behind {spec.name}",
-                )
+                raise _not_a_list(label, spec, key)
             elements = self.elements(place, spec)
             targets += [
                 Target(place, spec, f"{label}[{number}]", elements[number])
@@ -303,3 +332,23 @@ class _NothingThereError(ConfigEditError):
 
 def _counted(count: int) -> str:
     return f"it has {count} element{'s' * (count != 1)}"
+
+
+def _which(label: str, spec: FieldSpec, key: Key) -> ConfigEditError:
+    return ConfigEditError(
+        f"{label} is a list: say which of its elements",
+        where=key.text,
+        hint=f"add a selector to {spec.name}: {FORMS}",
+    )
+
+
+def _no_fields(label: str, spec: FieldSpec, key: Key) -> ConfigEditError:
+    return ConfigEditError(f"{label} is a {spec.type}: it has no fields", where=key.text)
+
+
+def _not_a_list(label: str, spec: FieldSpec, key: Key) -> ConfigEditError:
+    return ConfigEditError(
+        f"{label} is a single {spec.type}, not a list",
+        where=key.text,
+        hint=f"leave out the selector behind {spec.name}",
+    )
