@@ -34,6 +34,16 @@ _SQLITE_DRIVERS = ("sqlite", "sqlite+pysqlite")
 # (serialization, deadlock), resources, locks, server going down or standing by.
 _RETRYABLE_SQLSTATES = ("08", "40", "53", "55P03", "57P", "25006")
 
+# A network that swallows packets must not hang a thread for ever. An address can say otherwise.
+_POSTGRES_OPTIONS = {
+    "application_name": "easyrec-automl",
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
 T = TypeVar("T")
 P = ParamSpec("P")
 
@@ -124,15 +134,21 @@ class Database:
             pool_timeout=self._lock_timeout,
             pool_pre_ping=True,
             pool_recycle=1800,
-            connect_args={"connect_timeout": 10, "application_name": "easyrec-automl"},
+            connect_args={
+                name: value for name, value in _POSTGRES_OPTIONS.items() if name not in self.url.query
+            },
         )
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
             if connection.get_execution_options().get(_WRITE):
-                # LOCAL: a pooler between us and the server may hand the session to others.
-                milliseconds = int(self._lock_timeout * 1000)
-                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
+                # LOCAL: a pooler between us and the server may hand the session to others. A process
+                # frozen inside its transaction loses it before those that wait for its locks give up.
+                wait = int(self._lock_timeout * 1000)
+                connection.exec_driver_sql(
+                    f"SET LOCAL lock_timeout = {wait};"
+                    f"SET LOCAL idle_in_transaction_session_timeout = {wait // 2}"
+                )
 
         return engine
 

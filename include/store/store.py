@@ -16,7 +16,7 @@ from include.store.database import LOCK_TIMEOUT, Database, reads, writes
 from include.store.experiments import Experiments
 from include.store.records import Event
 from include.store.results import Results
-from include.store.rows import SYSTEM, add_event, event_of, insert
+from include.store.rows import SYSTEM, add_event, event_of, insert, lock_experiment
 from include.store.steps import Steps
 from include.store.trials import Trials
 from include.store.upgrade import ensure_schema
@@ -74,7 +74,8 @@ class ExperimentStore(Experiments, Trials, Steps, Results):
     ) -> None:
         """Append what happened outside the store: who (``by``), what (``kind``), with plain JSON data.
 
-        Raises ConfigError when the data is not plain JSON or holds what looks like a secret.
+        Raises ConfigError when the data is not plain JSON or holds what looks like a secret,
+        NotFoundError for an unknown experiment.
         """
         refuse_secrets(data, "event")
         self._record_event(experiment_id, trial, kind, by, plain_json(data, "event"))
@@ -89,6 +90,8 @@ class ExperimentStore(Experiments, Trials, Steps, Results):
         by: str,
         data: dict[str, Any],
     ) -> None:
+        if experiment_id is not None:
+            lock_experiment(connection, experiment_id)
         add_event(
             connection, experiment_id=experiment_id, trial=trial, at=self._now(), by=by, kind=kind, data=data
         )

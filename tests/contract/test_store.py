@@ -331,6 +331,7 @@ class TestExperiments:
         for call in (
             lambda: store.experiment("nope"),
             lambda: store.history("nope"),
+            lambda: store.record_event("nope", None, "noted", "ada", {}),
             lambda: store.set_limits("nope", max_trials=1, by="ada"),
             lambda: store.intend_step(StepId("nope", 0), submission_key="k", model_dir="", payload={}),
         ):
@@ -956,6 +957,20 @@ class TestTrouble:
             assert holder.write(hold).result(timeout=30).number == 1
         holder.close()
 
+    def test_a_read_sees_one_moment_whatever_others_write(self, store: ExperimentStore, url: str) -> None:
+        store.create_experiment(new_experiment())
+        reader = Database(url)
+        count = sa.select(sa.func.count()).select_from(schema.trial)
+
+        def count_around_an_ask(connection: sa.Connection) -> list[Any]:
+            before = connection.scalar(count)
+            ask(store, 0)
+            return [before, connection.scalar(count)]
+
+        assert reader.read(count_around_an_ask) == [0, 0]
+        assert reader.read(lambda connection: connection.scalar(count)) == 1
+        reader.close()
+
     def test_nothing_of_a_failed_write_is_kept(self, url: str, store: ExperimentStore) -> None:
         store.create_experiment(new_experiment())
         with pytest.raises(AskConflictError):
@@ -982,6 +997,10 @@ class TestTrouble:
 
 @pytest.mark.postgres
 class TestPostgres:
+    @pytest.fixture
+    def store_url(self, postgres_store: Callable[[], str]) -> str:
+        return postgres_store()
+
     @pytest.fixture
     def database(self, postgres: Callable[[], str]) -> Iterator[Database]:
         opened = Database(postgres())
@@ -1011,6 +1030,22 @@ class TestPostgres:
 
         assert database.write(work) == 2
         assert tries[0] != tries[1]
+
+    def test_a_frozen_writer_does_not_hold_the_others_up(self, store_url: str) -> None:
+        frozen, patient = Database(store_url, lock_timeout=1), ExperimentStore.open(store_url)
+        patient.create_experiment(new_experiment())
+        asked: list[Trial] = []
+
+        def hold_while_another_asks(connection: sa.Connection) -> int | None:
+            connection.execute(schema.experiment.update().values(reason="held"))
+            if not asked:
+                asked.append(ask(patient, 0))  # for the server, this session sits idle meanwhile
+            return connection.scalar(sa.select(schema.experiment.c.asks))
+
+        assert frozen.write(hold_while_another_asks) == 1
+        assert asked[0].number == 0
+        frozen.close()
+        patient.close()
 
     def test_an_address_of_the_old_style_is_understood(self, postgres: Callable[[], str]) -> None:
         url = postgres().replace("postgresql+psycopg2://", "postgres://")

@@ -7,10 +7,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from include.errors import ConfigError, NotFoundError, PermanentError, RetryableError, StoreUnavailableError
 from include.store import ExperimentStore, schema
-from include.store.database import parse_url
+from include.store.database import Database, parse_url
 from include.store.upgrade import MIGRATIONS
 
 
@@ -92,6 +93,18 @@ def test_readers_and_a_writer_do_not_wait_for_each_other(tmp_path: Path) -> None
     store.record_pool("easyrec_model", 4)
     holder.execute("ROLLBACK")
     holder.close()
+
+
+def test_a_writer_keeps_others_out_from_its_first_read_on(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    store = ExperimentStore.open(url, lock_timeout=0.2)
+
+    def read_only_so_far(connection: sa.Connection) -> None:
+        connection.execute(sa.select(schema.pool)).all()
+        with pytest.raises(StoreUnavailableError):
+            store.record_pool("easyrec_model", 4)
+
+    Database(url).write(read_only_so_far)
 
 
 def test_the_code_works_with_the_newest_migration() -> None:
