@@ -971,6 +971,15 @@ class TestTrouble:
         assert reader.read(lambda connection: connection.scalar(count)) == 1
         reader.close()
 
+    def test_a_row_that_refers_to_nothing_is_refused(self, url: str) -> None:
+        database = Database(url)
+        orphan = schema.result.insert().values(
+            step_id=7, global_step=0, objective=0.5, metrics={}, wall_time=0.0, recorded_at=START
+        )
+        with pytest.raises(PermanentError, match=r"(?i)foreign key"):
+            database.write(lambda connection: connection.execute(orphan))
+        database.close()
+
     def test_nothing_of_a_failed_write_is_kept(self, url: str, store: ExperimentStore) -> None:
         store.create_experiment(new_experiment())
         with pytest.raises(AskConflictError):
