@@ -32,7 +32,7 @@ class Fault:
     - ``cut_body``: half of the answer, then a reset.
 
     For ``job``, ``path`` is searched in the job's ``model_dir`` and ``kind`` and ``options`` are the
-    trainer's: they reach it in ``job.json``.
+    trainer's (``include.sandbox.trainer.job.Fault``): they reach it in ``job.json``.
     """
 
     service: str
@@ -61,6 +61,8 @@ class Fault:
         if values["kind"] == "throttle":
             status, code = _THROTTLED[values["service"]]
             values = {"status": status, "code": code, **values, "kind": "status"}
+        if values.get("count", 1) < 1:
+            raise ConfigError(f"a fault can't happen {values['count']} times", hint="count is 1 or more")
         try:
             re.compile(values.get("path", ""))
         except re.error as error:

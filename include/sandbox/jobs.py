@@ -16,9 +16,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from include.sandbox.faults import FaultBook
@@ -72,7 +71,7 @@ class Jobs:
         self._started = started
         self._ended = ended
         self._changed = threading.Condition()
-        self._waiting: deque[str] = deque()
+        self._waiting: dict[str, tuple[dict[str, str], float]] = {}
         self._running: dict[str, _Process] = {}
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="sandbox-jobs", daemon=True)
@@ -83,16 +82,9 @@ class Jobs:
         self._thread.start()
 
     def submit(self, job_id: str, parameters: Mapping[str, str], max_seconds: float) -> None:
-        """Write the job's folder and queue it. ``max_seconds`` 0 means no limit."""
-        folder = self._folder / job_id
-        folder.mkdir(parents=True, exist_ok=True)
-        note = {"parameters": dict(parameters), "max_seconds": max_seconds}
-        (folder / "submitted.json").write_text(json.dumps(note))
-        self.enqueue(job_id)
-
-    def enqueue(self, job_id: str) -> None:
+        """Queue a job. ``max_seconds`` 0 means no limit."""
         with self._changed:
-            self._waiting.append(job_id)
+            self._waiting[job_id] = (dict(parameters), max_seconds)
             self._changed.notify()
 
     def was_spawned(self, job_id: str) -> bool:
@@ -108,8 +100,7 @@ class Jobs:
     def stop(self, job_id: str) -> None:
         """SIGTERM to the job's processes, SIGKILL two seconds later. Also takes it out of the queue."""
         with self._changed:
-            if job_id in self._waiting:
-                self._waiting.remove(job_id)
+            self._waiting.pop(job_id, None)
             process = self._running.get(job_id)
             if process is not None:
                 process.stop()
@@ -159,10 +150,10 @@ class Jobs:
                 for job_id, _ in over:
                     del self._running[job_id]
                 free = 0 if self._closing else max(0, self._capacity - len(self._running))
-                due = [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
+                due = list(self._waiting)[:free]
                 for job_id in due:
                     try:
-                        self._running[job_id] = self._spawn(job_id)
+                        self._running[job_id] = self._spawn(job_id, *self._waiting.pop(job_id))
                     except OSError as error:
                         over.append((job_id, JobEnd(None, f"no process: {error}", time.time())))
                 due = [job_id for job_id in due if job_id in self._running]
@@ -171,19 +162,19 @@ class Jobs:
             for job_id in due:
                 self._started(job_id)
 
-    def _spawn(self, job_id: str) -> _Process:
+    def _spawn(self, job_id: str, parameters: Mapping[str, str], max_seconds: float) -> _Process:
         folder = self._folder / job_id
-        note = json.loads((folder / "submitted.json").read_bytes())
+        folder.mkdir(parents=True, exist_ok=True)
         settings = self.settings
-        faults = self._faults.take_for_job(note["parameters"].get("model_dir", ""))
+        faults = self._faults.take_for_job(parameters.get("model_dir", ""))
         job = {
             "job_id": job_id,
-            "parameters": note["parameters"],
+            "parameters": parameters,
             "oss_root": str(settings.oss_root),
             "tables_root": str(settings.tables_root),
             "log": str(folder / "log.txt"),
             "speed": settings.speed,
-            "faults": [asdict(fault) for fault in faults],
+            "faults": [{"kind": fault.kind, **fault.options} for fault in faults],
         }
         (folder / "job.json").write_text(json.dumps(job, indent=1))
         spec = {
@@ -192,7 +183,7 @@ class Jobs:
             "environment": {"PYTHONPATH": _python_path()},
             "log": job["log"],
             "exit": str(folder / "exit.json"),
-            "max_seconds": note["max_seconds"],
+            "max_seconds": max_seconds,
             "orphan_grace": settings.orphan_grace,
         }
         (folder / "supervise.json").write_text(json.dumps(spec))

@@ -133,7 +133,10 @@ class Sandbox:
             server.start()
         root, oss = (f"http://127.0.0.1:{server.port}" for server in self._servers)
         log.info("sandbox in %s: MaxCompute %s, OSS %s", self.folder, root + BASE, oss)
-        return Endpoints(root + BASE, oss, account.key_id, account.secret, PROJECT, BUCKET, root + PREFIX)
+        self.endpoints = Endpoints(
+            root + BASE, oss, account.key_id, account.secret, PROJECT, BUCKET, root + PREFIX
+        )
+        return self.endpoints
 
     def stop(self) -> None:
         """Stop every job, then the servers. Nothing of the sandbox runs when this returns."""

@@ -54,6 +54,8 @@ class Instance:
     result: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
     settings: str = ""
+    max_seconds: float = 0.0
+    """How long it may train; 0 without limit."""
     parent: str = ""
     train: str = ""
     """Id of the sub-instance that trains, once it has started."""
@@ -98,7 +100,7 @@ class Instances:
                     if not instance.train:
                         self.job_started(instance.id)
                 else:
-                    jobs.enqueue(instance.id)
+                    jobs.submit(instance.id, instance.parameters, instance.max_seconds)
 
     # -- requests -----------------------------------------------------------------------------------
 
@@ -122,6 +124,7 @@ class Instances:
             instance = self._new(Kind.XFLOW, project, owner, "AnonymousXFlowTask", source, guid)
             instance.parameters = dict(parameters)
             instance.settings = settings
+            instance.max_seconds = max_seconds
             self._save(instance)
             self._ledger.write(
                 "submitted",

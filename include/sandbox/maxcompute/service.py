@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import secrets
 from collections.abc import Mapping
 from email.utils import formatdate
 from xml.etree.ElementTree import Element
@@ -19,6 +20,7 @@ from include.sandbox.signatures import Account, Accounts, check_odps
 from include.sandbox.tables import TableStorage
 
 BASE = "/api"
+LOGVIEW = "/logview-host"
 XFLOWS = {("algo_public", "easy_rec_ext")}
 REQUIRED_PARAMETERS = ("arn", "buckets")
 _TIME_LIMIT = "maxTrainingTimeInHour"
@@ -47,6 +49,7 @@ class MaxComputeService:
         self._downloads = Downloads()
         self._table_service = TableService(tables, self._downloads, self._owner, page_size)
         self._page_size = page_size
+        self._tokens: dict[str, float] = {}
 
     @property
     def page_size(self) -> int:
@@ -58,10 +61,12 @@ class MaxComputeService:
         self._page_size = self._table_service.page_size = size
 
     def handle(self, request: Request) -> Response:
+        if request.path.startswith(LOGVIEW + "/"):
+            return self._logview(request)
         account = check_odps(request, BASE, self._accounts)
         path = request.path.removeprefix(BASE)
         if path == "/logview/host":
-            return _text("http://" + request.headers.get("host", "") + "/logview-host")
+            return _text("http://" + request.headers.get("host", "") + LOGVIEW)
         if path == "/tenants":
             return _json(_TENANT)
         match = re.fullmatch(r"/projects/([^/]+)(?:/([^/]+)(?:/([^/]+))?)?", path)
@@ -81,8 +86,7 @@ class MaxComputeService:
         if area == "logs":
             return Response()
         if area == "authorization" and "sign_bearer_token" in request.query:
-            token = base64.b64encode(request.body).decode()
-            return _xml(xml.element("Authorization", xml.text("Result", token)))
+            return self._authorize(request)
         raise _not_found(f"The requested resource {path} is not found")
 
     def render_error(self, error: ServiceError, request: Request) -> Response:
@@ -111,6 +115,27 @@ class MaxComputeService:
             "Last-Modified": _CREATED,
         }
         return _xml(body, headers)
+
+    def _authorize(self, request: Request) -> Response:
+        """A bearer token for a LogView link."""
+        try:
+            hours = float(json.loads(request.body)["expires_in_hours"])
+        except (ValueError, KeyError, TypeError):
+            raise ServiceError(400, "InvalidArgument", "ODPS-0420061: Invalid parameter - policy") from None
+        token = secrets.token_urlsafe(24)
+        self._tokens[token] = self._accounts.clock() + hours * 3600
+        return _xml(xml.element("Authorization", xml.text("Result", token)))
+
+    def _logview(self, request: Request) -> Response:
+        """What a link shows: who has the token needs no key."""
+        expires = self._tokens.get(request.query.get("token", ""), 0.0)
+        if expires < self._accounts.clock():
+            raise ServiceError(401, "Unauthorized", "ODPS-0410051: Invalid credentials - token expired")
+        try:
+            instance = self._instances.get(request.query.get("p", ""), request.query.get("i", ""))
+        except NotFoundError:
+            raise _not_found("Instance not found") from None
+        return _text(self._instances.log(instance))
 
     # -- instances ----------------------------------------------------------------------------------
 

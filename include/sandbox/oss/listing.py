@@ -39,6 +39,8 @@ def buckets(storage: BucketStorage) -> Response:
             xml.text("Name", bucket),
             xml.text("CreationDate", _CREATED),
             xml.text("Location", LOCATION),
+            xml.text("ExtranetEndpoint", "127.0.0.1"),
+            xml.text("IntranetEndpoint", "127.0.0.1"),
             xml.text("StorageClass", "Standard"),
         )
         for bucket in storage.buckets()

@@ -99,7 +99,8 @@ class OssService:
             return Response()
         encode = listing.encoder(request.query)
         deleted = "".join(xml.element("Deleted", f"<Key>{encode(key)}</Key>") for key in keys)
-        return _xml(xml.element("DeleteResult", deleted))
+        encoding = xml.text("EncodingType", "url") if request.query.get("encoding-type") == "url" else ""
+        return _xml(xml.element("DeleteResult", encoding, deleted))
 
     # -- objects ------------------------------------------------------------------------------------
 
