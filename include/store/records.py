@@ -111,7 +111,7 @@ class Experiment(NewExperiment):
 class Trial:
     """One set of parameters, and how it went in its current epoch.
 
-    ``seen``: how many results the ask knew. ``metric``: the final objective, None before the end or
+    ``seen``: how many ended trials the ask knew. ``metric``: the final objective, None before the end or
     without any. ``metrics``: its parts by tag.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -103,6 +104,19 @@ class Trials(StorePart):
             ended.append(TrialRecord(number, parameters, metric, succeeded=state.counts_for_tuner))
         return History(found.asks, tuple(ended), tuple(pending), objectives)
 
+    @reads
+    def check_open(self, connection: Connection, experiment_id: str) -> None:
+        """Nothing when the experiment may get another trial now: spares a suggestion nobody wants.
+
+        Raises NoMoreTrials at a limit, StateError when it is not RUNNING, NotFoundError. The limits
+        may change at any time, so ``record_ask`` checks again.
+        """
+        query = sa.select(schema.experiment).where(schema.experiment.c.id == experiment_id)
+        row = connection.execute(query).mappings().one_or_none()
+        if row is None:
+            raise no_experiment(experiment_id)
+        _refuse_if_closed(row, self._now())
+
     def record_ask(
         self,
         experiment_id: str,
@@ -117,7 +131,7 @@ class Trials(StorePart):
         """Make the next trial from parameters that were computed outside (design section 4).
 
         ``expected_asks``: the history's ``asks`` that the computation used. ``seen``: how many
-        results it knew. A task that has a trial already gets that one, whatever else is given.
+        ended trials it knew. A task that has a trial already gets that one, whatever else is given.
 
         Raises AskConflictError when another trial came between (read the history again and ask
         again), NoMoreTrials at a limit, StateError when the experiment is not RUNNING, ConfigError
@@ -144,7 +158,7 @@ class Trials(StorePart):
             if owned["experiment_id"] != experiment_id:
                 raise StateError(f"task {task} already has a trial of experiment {owned['experiment_id']!r}")
             return trial_of(owned)
-        self._check_open(experiment)
+        _refuse_if_closed(experiment, self._now())
         number = experiment["asks"]
         if number != expected_asks:
             raise AskConflictError(
@@ -185,22 +199,6 @@ class Trials(StorePart):
             data={"parameters": parameters, "source": source, "seen": seen},
         )
         return trial_of(row)
-
-    def _check_open(self, experiment: RowMapping) -> None:
-        """StateError or NoMoreTrials unless the experiment may get another trial now."""
-        name, state = experiment["id"], ExperimentState(experiment["state"])
-        if state is not ExperimentState.RUNNING:
-            raise StateError(f"experiment {name!r} is {state.value}", hint="it gets no new trials")
-        limit, deadline = experiment["max_trials"], experiment["deadline"]
-        if limit is not None and experiment["asks"] >= limit:
-            raise NoMoreTrials(
-                f"experiment {name!r} has its maximum of {limit} trials", hint="raise the maximum to go on"
-            )
-        if deadline is not None and deadline <= self._now():
-            raise NoMoreTrials(
-                f"experiment {name!r} reached its maximum duration at {deadline:%Y-%m-%d %H:%M:%S} UTC",
-                hint="move the deadline to go on",
-            )
 
     @writes
     def begin_epoch(
@@ -284,6 +282,22 @@ class Trials(StorePart):
             data=_said(epoch, reason, metric),
         )
         return _update(connection, experiment_id, number, **values)
+
+
+def _refuse_if_closed(experiment: RowMapping, now: datetime) -> None:
+    name, state = experiment["id"], ExperimentState(experiment["state"])
+    if state is not ExperimentState.RUNNING:
+        raise StateError(f"experiment {name!r} is {state.value}", hint="it gets no new trials")
+    limit, deadline = experiment["max_trials"], experiment["deadline"]
+    if limit is not None and experiment["asks"] >= limit:
+        raise NoMoreTrials(
+            f"experiment {name!r} has its maximum of {limit} trials", hint="raise the maximum to go on"
+        )
+    if deadline is not None and deadline <= now:
+        raise NoMoreTrials(
+            f"experiment {name!r} reached its maximum duration at {deadline:%Y-%m-%d %H:%M:%S} UTC",
+            hint="move the deadline to go on",
+        )
 
 
 def _owned_by(connection: Connection, task: TaskKey) -> RowMapping | None:

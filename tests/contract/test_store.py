@@ -331,6 +331,7 @@ class TestExperiments:
         for call in (
             lambda: store.experiment("nope"),
             lambda: store.history("nope"),
+            lambda: store.check_open("nope"),
             lambda: store.record_event("nope", None, "noted", "ada", {}),
             lambda: store.set_limits("nope", max_trials=1, by="ada"),
             lambda: store.intend_step(StepId("nope", 0), submission_key="k", model_dir="", payload={}),
@@ -414,7 +415,10 @@ class TestAsking:
 
     def test_no_trial_beyond_the_maximum_number_until_it_is_raised(self, store: ExperimentStore) -> None:
         store.set_limits("model-1", max_trials=1, by="ada")
+        store.check_open("model-1")
         ask(store, 0)
+        with pytest.raises(NoMoreTrials):
+            store.check_open("model-1")
         with pytest.raises(NoMoreTrials, match="maximum of 1 trials") as caught:
             ask(store, 1)
         assert "maximum of 1" in caught.value.reason
@@ -433,6 +437,8 @@ class TestAsking:
         self, store: ExperimentStore, state: ExperimentState
     ) -> None:
         store.set_experiment_state("model-1", state, "", "ada")
+        with pytest.raises(StateError, match=state.value):
+            store.check_open("model-1")
         with pytest.raises(StateError, match=state.value) as caught:
             ask(store, 0)
         assert not isinstance(caught.value, NoMoreTrials)
