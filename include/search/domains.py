@@ -1,11 +1,13 @@
 """What one key of a search space may be: choice, nested choice, integers, real numbers (reference R6).
 
-Every domain has the same five questions: ``as_nni``, ``size``, ``contains``, ``extremes``, ``restore``.
+Every domain answers the same questions: ``as_nni``, ``size`` (None: no end of values), ``at`` (the value of
+an index below size), ``contains``, ``extremes``, ``restore`` (a tuner's raw value as exactly one of ours).
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,10 +42,17 @@ class Choice:
         return {"_type": "choice", "_value": copy.deepcopy(list(self.options))}
 
     def size(self) -> int | None:
-        return len({canonical(option) for option in self.options})
+        return len(self._distinct)
+
+    def at(self, index: int) -> Any:
+        return copy.deepcopy(list(self._distinct.values())[index])
+
+    def index(self, value: Any) -> int:
+        """The inverse of ``at``; ValueError for a value that isn't among the options."""
+        return list(self._distinct).index(canonical(value))
 
     def contains(self, value: Any) -> bool:
-        return canonical(value) in {canonical(option) for option in self.options}
+        return canonical(value) in self._distinct
 
     def extremes(self) -> tuple[Any, ...]:
         """Every option: a dry run has to try each."""
@@ -51,7 +60,11 @@ class Choice:
 
     def restore(self, value: Any) -> Any:
         """``value`` as the option it is equal to."""
-        return copy.deepcopy(next((o for o in self.options if canonical(o) == canonical(value)), value))
+        return copy.deepcopy(self._distinct.get(canonical(value), value))
+
+    @functools.cached_property
+    def _distinct(self) -> dict[str, Any]:
+        return {canonical(option): option for option in self.options}
 
 
 @dataclass(frozen=True)
@@ -66,6 +79,9 @@ class Integers:
 
     def size(self) -> int | None:
         return self.upper - self.lower
+
+    def at(self, index: int) -> Any:
+        return self.lower + index
 
     def contains(self, value: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and self.lower <= value < self.upper
@@ -112,6 +128,10 @@ class Real:
         if self.q is None:
             return None
         return round(self.second / self.q) - round(self.first / self.q) + 1
+
+    def at(self, index: int) -> Any:
+        """Only for a domain that has a size."""
+        return self.restore(self.first if self.q is None else (round(self.first / self.q) + index) * self.q)
 
     def contains(self, value: Any) -> bool:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
@@ -167,6 +187,15 @@ class Nested:
         sizes = [combinations(branch.domains) for branch in self.branches]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
+    def at(self, index: int) -> Any:
+        """Only for a domain that has a size."""
+        for branch in self.branches:
+            size = combinations(branch.domains) or 0
+            if index < size:
+                return {NAME: branch.name, **combination(branch.domains, index)}
+            index -= size
+        raise IndexError(index)
+
     def contains(self, value: Any) -> bool:
         branch = self.branch(value)
         return branch is not None and contains_all(
@@ -204,6 +233,15 @@ def combinations(domains: Mapping[str, Domain]) -> int | None:
             return None
         product *= size
     return product
+
+
+def combination(domains: Mapping[str, Domain], index: int) -> dict[str, Any]:
+    """The set of values with that number, of a finite space; each index below ``combinations`` another."""
+    found = {}
+    for key, domain in domains.items():
+        index, part = divmod(index, domain.size() or 1)
+        found[key] = domain.at(part)
+    return found
 
 
 def contains_all(domains: Mapping[str, Domain], parameters: Mapping[str, Any]) -> bool:
