@@ -71,7 +71,7 @@ class Draft:
 
     def __init__(self, text: str, allow_unknown: Collection[str] | bool = False) -> None:
         self._allow_unknown = allow_unknown
-        self._splices: list[layout.Splice] = []
+        self._literals: dict[tuple[int, int], str] = {}
         self.view = View(parse(text), table(), allow_unknown)
 
     @property
@@ -85,12 +85,11 @@ class Draft:
         values = [self.convert(target, value, key) for target in targets]
         if self._in_place(targets, values):
             return
-        if self._splices:  # offsets must be those of the text that is edited
+        if self._literals:  # offsets must be those of the text that is edited
             self._settle()
             targets = self.view.select(key)
-        for target, typed in zip(targets, values, strict=True):
-            self._splices += _Surgeon(self.view, target).splices(typed)
-        self._settle()
+        pairs = zip(targets, values, strict=True)
+        self._replace([s for target, typed in pairs for s in _Surgeon(self.view, target).splices(typed)])
 
     def convert(self, target: Target, value: Any, key: Key) -> Any:
         """``value`` as ``target`` holds it. Raises ConfigEditError."""
@@ -112,7 +111,7 @@ class Draft:
         for target, literal, value in zip(targets, literals, values, strict=True):
             if not _unchanged(self.view, literal, target.spec, value):
                 new = write_scalar(value, layout.quote_of(literal.text))
-                self._splices.append((literal.start, literal.end, new))
+                self._literals[literal.start, literal.end] = new
                 literal.text = new
         return True
 
@@ -121,9 +120,12 @@ class Draft:
         return found[-1].value if found and not target.spec.repeated else None
 
     def _settle(self) -> None:
-        if self._splices:
-            text = layout.spliced(self.view.document.text, self._splices)
-            self._splices = []
+        self._replace([(*span, new) for span, new in self._literals.items()])
+        self._literals = {}
+
+    def _replace(self, splices: Sequence[layout.Splice]) -> None:
+        if splices:
+            text = layout.spliced(self.view.document.text, splices)
             self.view = View(parse(text), table(), self._allow_unknown)
 
 
@@ -181,10 +183,10 @@ class _Surgeon:
 
     def _set_list(self, there: Sequence[Field], values: tuple[Any, ...]) -> list[layout.Splice]:
         items = [(field, item) for field in there for item in field.items]
-        if len(items) == len(values) and all(isinstance(item, Scalar) for _, item in items):
+        if values and len(items) == len(values) and all(isinstance(item, Scalar) for _, item in items):
             pairs = zip(items, values, strict=True)
             return [s for (field, item), value in pairs for s in self._replace(field, item, value)]
-        if not values:
+        if not values and (there or self.place.bodies):
             return self._removals(there)
         if not there:
             return self._insert(Entry(self.spec, values))
@@ -227,7 +229,8 @@ class _Surgeon:
         while not place.bodies:
             assert place.parent is not None
             assert place.spec is not None
-            entry = Entry(place.spec, Message((entry,)))
+            # as in EasyRec, an empty list in an absent message makes the message
+            entry = Entry(place.spec, Message(() if entry.value == () else (entry,)))
             place = place.parent
         rivals = self._rivals(place, entry.spec)
         body = place.bodies[-1]
