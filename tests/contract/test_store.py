@@ -937,7 +937,7 @@ class TestTrouble:
     def test_a_store_that_stays_locked_is_a_retryable_error(self, store: ExperimentStore, url: str) -> None:
         store.create_experiment(new_experiment())
         holder = Database(url)
-        impatient = ExperimentStore.open(url, lock_timeout=0.2)
+        impatient = ExperimentStore.open(url, lock_timeout=1)
 
         def hold(connection: sa.Connection) -> None:
             connection.execute(schema.experiment.update().values(reason="held"))
@@ -1047,7 +1047,7 @@ class TestPostgres:
         assert tries[0] != tries[1]
 
     def test_a_frozen_writer_does_not_hold_the_others_up(self, store_url: str) -> None:
-        frozen, patient = Database(store_url, lock_timeout=1), ExperimentStore.open(store_url)
+        frozen, patient = Database(store_url, lock_timeout=2), ExperimentStore.open(store_url)
         patient.create_experiment(new_experiment())
         asked: list[Trial] = []
 
