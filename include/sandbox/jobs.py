@@ -145,12 +145,12 @@ class Jobs:
             with self._changed:
                 if self._closing and not self._running:
                     return
-                self._changed.wait(_POLL_S if self._running else None)
+                if not self._may_start():
+                    self._changed.wait(_POLL_S if self._running else None)
                 over = [(job_id, end) for job_id, each in self._running.items() if (end := each.poll())]
                 for job_id, _ in over:
                     del self._running[job_id]
-                free = 0 if self._closing else max(0, self._capacity - len(self._running))
-                due = list(self._waiting)[:free]
+                due = self._may_start()
                 for job_id in due:
                     try:
                         self._running[job_id] = self._spawn(job_id, *self._waiting.pop(job_id))
@@ -161,6 +161,10 @@ class Jobs:
                 self._ended(job_id, end)
             for job_id in due:
                 self._started(job_id)
+
+    def _may_start(self) -> list[str]:
+        free = 0 if self._closing else max(0, self._capacity - len(self._running))
+        return list(self._waiting)[:free]
 
     def _spawn(self, job_id: str, parameters: Mapping[str, str], max_seconds: float) -> _Process:
         folder = self._folder / job_id
