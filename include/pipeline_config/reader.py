@@ -102,6 +102,22 @@ class Document:
     text: str
     root: Body
 
+    def print(self) -> str:
+        """The text put together from the tree: every field in its place, and what lies between them."""
+        parts: list[str] = []
+        pos = 0
+        pending: list[Scalar | Body | Sequenced] = [self.root]
+        while pending:
+            node = pending.pop()
+            if isinstance(node, Scalar):
+                parts += [self.text[pos : node.start], node.text]
+                pos = node.end
+            elif isinstance(node, Sequenced):
+                pending += reversed(node.items)
+            else:
+                pending += [field.value for field in reversed(node.fields)]
+        return "".join([*parts, self.text[pos:]])
+
 
 def position(text: str, offset: int) -> str:
     """``line 3, column 7`` of an offset, both counted from 1."""
