@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 from include.errors import StateError
 from include.sandbox.control import PREFIX, WithControl
@@ -56,7 +56,7 @@ class Sandbox:
     else any. ``orphan_grace``: seconds jobs may go on when this process is killed; leaving the context
     stops them all at once.
 
-    Raises StateError when another sandbox serves the folder.
+    Starting raises StateError when another sandbox serves the folder, or a fixed port is taken.
     """
 
     def __init__(
@@ -94,7 +94,16 @@ class Sandbox:
 
     def start(self) -> Endpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock_folder()
+        self._lock = self._lock_folder()
+        try:
+            return self._start()
+        except BaseException:
+            while self._servers:
+                self._servers.pop().server_close()
+            self._lock.close()
+            raise
+
+    def _start(self) -> Endpoints:
         self.buckets.create_bucket(BUCKET)
         account = self._account()
         accounts = Accounts(account)
@@ -109,9 +118,8 @@ class Sandbox:
             self.instances.job_started,
             self.instances.job_ended,
         )
-        maxcompute = MaxComputeService((PROJECT,), self.instances, self.tables, accounts)
         front = WithControl(
-            maxcompute,
+            MaxComputeService((PROJECT,), self.instances, self.tables, accounts),
             instances=self.instances,
             jobs=self._jobs,
             faults=self.faults,
@@ -134,7 +142,13 @@ class Sandbox:
         root, oss = (f"http://127.0.0.1:{server.port}" for server in self._servers)
         log.info("sandbox in %s: MaxCompute %s, OSS %s", self.folder, root + BASE, oss)
         self.endpoints = Endpoints(
-            root + BASE, oss, account.key_id, account.secret, PROJECT, BUCKET, root + PREFIX
+            maxcompute=root + BASE,
+            oss=oss,
+            access_key_id=account.key_id,
+            access_key_secret=account.secret,
+            project=PROJECT,
+            bucket=BUCKET,
+            control=root + PREFIX,
         )
         return self.endpoints
 
@@ -146,16 +160,16 @@ class Sandbox:
             self._servers.pop().stop()
         self._lock.close()
 
-    def _lock_folder(self) -> None:
-        """Until this process ends or ``stop``."""
-        self._lock = (self.folder / "lock").open("ab")
+    def _lock_folder(self) -> BinaryIO:
+        """Held until ``stop`` or the end of this process."""
+        lock = (self.folder / "lock").open("ab")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._lock.close()
-            raise StateError(
-                f"another sandbox serves {self.folder}", hint="stop it, or use another folder"
-            ) from None
+            lock.close()
+            hint = "stop it, or use another folder"
+            raise StateError(f"another sandbox serves {self.folder}", hint=hint) from None
+        return lock
 
     def _account(self) -> Account:
         """Keys are made once per folder."""
@@ -182,7 +196,10 @@ class Sandbox:
 
 def _bind(service: Service, port: int, last: int, faults: FaultBook, served: deque[Served]) -> ServiceServer:
     if port:
-        return ServiceServer(service, port, faults, served)
+        try:
+            return ServiceServer(service, port, faults, served)
+        except OSError as error:
+            raise StateError(f"port {port} can't be had: {error}", hint="0 takes any") from error
     try:
         return ServiceServer(service, last, faults, served)
     except OSError:
