@@ -1,0 +1,1 @@
+"""Evaluation metrics: event files as they grow, and the objective made of them (reference R9)."""
