@@ -16,8 +16,10 @@ _RANK = 6
 _DAYS = 213
 _FIRST_SECOND = 874_713_600  # 1997-09-20, UTC
 _GENRES = np.array(
-    ["Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama"]
-    + ["Fantasy", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"]
+    [
+        *("Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama"),
+        *("Fantasy", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
+    ]
 )
 _OCCUPATIONS = np.array(["student", "educator", "engineer", "writer", "artist", "retired", "other"])
 

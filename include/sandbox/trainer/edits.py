@@ -116,10 +116,10 @@ def _step(parent: Any, token: str) -> list[_Place]:
 
 
 def _matching(elements: Any, selector: str) -> list[_Place]:
-    for symbol, compare in _OPERATORS.items():
+    for symbol in _OPERATORS:
         at = selector.rfind(symbol)
         if at >= 0:
-            key, wanted = selector[:at], selector[at + len(symbol) :]
+            compare, key, wanted = _OPERATORS[symbol], selector[:at], selector[at + len(symbol) :]
             break
     else:
         raise ValueError(f"invalid selector [{selector}]")

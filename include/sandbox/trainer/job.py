@@ -11,8 +11,8 @@ from typing import Any
 
 from include.errors import ConfigError
 
-FAULTS = ("job_fail", "job_hang", "torn_event", "corrupt_event", "late_events", "rotate_events")
-FAULTS += ("missing_tag", "nan_metric", "slow")
+FAULTS: tuple[str, ...] = ("job_fail", "job_hang", "torn_event", "corrupt_event", "late_events")
+FAULTS += ("rotate_events", "missing_tag", "nan_metric", "slow")
 _EVAL_METHODS = ("none", "master", "separate")
 
 

@@ -28,14 +28,14 @@ def sigmoid(values: Matrix) -> Matrix:
     return np.asarray(1 / (1 + np.exp(-np.clip(values, -30, 30))), np.float32)
 
 
-# name: (value of x, slope given x and the value)
-_ACTIVATIONS: dict[str, tuple[Callable[[Matrix], Matrix], Callable[[Matrix, Matrix], Matrix]]] = {
-    "relu": (lambda x: np.maximum(x, 0), lambda x, y: (x > 0).astype(np.float32)),
-    "leaky_relu": (lambda x: np.where(x > 0, x, np.float32(0.2) * x), lambda x, y: np.where(x > 0, 1, 0.2)),
-    "sigmoid": (sigmoid, lambda x, y: y * (1 - y)),
-    "tanh": (np.tanh, lambda x, y: 1 - y * y),
-    "swish": (lambda x: x * sigmoid(x), lambda x, y: sigmoid(x) + y * (1 - sigmoid(x))),
-    "linear": (lambda x: x, lambda x, y: np.ones_like(x)),
+# name: (value, slope), both as functions of the input
+_ACTIVATIONS: dict[str, tuple[Callable[[Matrix], Matrix], Callable[[Matrix], Matrix]]] = {
+    "relu": (lambda x: np.maximum(x, 0), lambda x: (x > 0).astype(np.float32)),
+    "leaky_relu": (lambda x: np.where(x > 0, x, np.float32(0.2) * x), lambda x: np.where(x > 0, 1, 0.2)),
+    "sigmoid": (sigmoid, lambda x: sigmoid(x) * (1 - sigmoid(x))),
+    "tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2),
+    "swish": (lambda x: x * sigmoid(x), lambda x: sigmoid(x) * (1 + x * (1 - sigmoid(x)))),
+    "linear": (lambda x: x, np.ones_like),
 }
 
 
@@ -179,7 +179,7 @@ class DNN:
         if ratios and len(ratios) < len(units):
             raise ConfigError("dropout_ratio needs one entry per hidden layer", where=name)
         for index, width in enumerate(units):
-            if not 0 < width:
+            if width < 1:
                 raise ConfigError(f"a layer of {width} units", where=f"{name}.hidden_units")
             ratio = ratios[index] if ratios else 0.0
             if not 0 <= ratio < 1:
@@ -237,7 +237,7 @@ class _Hidden:
         self._dense = Dense(inputs, width, segment, name=name, l2=l2)
         self._ratio = ratio
         self._norm = _BatchNorm(width, segment, f"{name}/bn") if config.use_bn else None
-        self._batch: tuple[Matrix, Matrix, Matrix | None] | None = None
+        self._batch: tuple[Matrix, Matrix | None] | None = None
 
     @property
     def moving(self) -> list[Variable]:
@@ -252,16 +252,15 @@ class _Hidden:
         if rng is not None and self._ratio:
             kept = (rng.random(after.shape, np.float32) >= self._ratio) / np.float32(1 - self._ratio)
             after = after * kept
-        self._batch = (before, after, kept)
+        self._batch = (before, kept)
         return after
 
     def backward(self, gradient: Matrix) -> Matrix:
         assert self._batch is not None
-        before, after, kept = self._batch
+        before, kept = self._batch
         if kept is not None:
             gradient = gradient * kept
-            after = self._activate(before)
-        gradient = np.asarray(gradient * self._slope(before, after), np.float32)
+        gradient = np.asarray(gradient * self._slope(before), np.float32)
         if self._norm is not None:
             gradient = self._norm.backward(gradient)
         return self._dense.backward(gradient)

@@ -77,7 +77,7 @@ class Model:
         clip = self.config.train_config.gradient_clipping_by_norm
         norm = float(np.sqrt(sum(float(np.vdot(s.gradients, s.gradients)) for s, _ in self.trained)))
         factor = np.float32(clip / norm if 0 < clip < norm else 1)
-        for segment, optimizer in self.trained:
+        for segment, _ in self.trained:
             if factor != 1:
                 segment.gradients *= factor
         first = self.config.train_config.optimizer_config[0]

@@ -20,7 +20,7 @@ def build(learning_rate: Any, *, where: str) -> Schedule:
 
 
 def _constant(config: Any) -> Schedule:
-    return lambda step: float(config.learning_rate)
+    return lambda _: float(config.learning_rate)
 
 
 def _exponential(config: Any) -> Schedule:
