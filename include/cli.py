@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from include.errors import ConfigError, EasyRecAutoMLError
@@ -67,8 +67,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check(arguments: argparse.Namespace) -> None:
     from include.errors import ProblemsError
+    from include.experiments.opening import dry_run
     from include.experiments.plan import Plan
-    from include.pipeline_config import check_edits
 
     plan = Plan.load(arguments.folder.resolve())
     for note in (*plan.search.notes, *plan.job.warnings):
@@ -78,8 +78,10 @@ def _check(arguments: argparse.Namespace) -> None:
             text = arguments.pipeline_config.read_text(encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"can't be read: {error}", where=str(arguments.pipeline_config)) from error
-        allow = plan.settings.allow_unknown_fields
-        problems = [str(p) for p in check_edits(text, plan.space, allow_unknown_fields=allow)]
+        found = dry_run(plan.with_pipeline_config(text))
+        for notice in (p for p in found if not p.fatal):
+            print(f"note: {notice}")
+        problems = [str(p) for p in found if p.fatal]
         if problems:
             raise ProblemsError("the search space does not fit the pipeline config", problems)
     print(f"{plan.model}: {len(plan.space)} hyper-parameters, objective {dict(plan.job.weights)}: fine")
@@ -90,24 +92,32 @@ def _import_connections(arguments: argparse.Namespace) -> None:
     from include.jobs.ini import read_secrets, without_secrets
 
     secrets = read_secrets(arguments.ini)
+    if not (secrets.access_key_id and secrets.access_key_secret):
+        raise ConfigError("no accessKeyID and accessKeySecret here", where=str(arguments.ini))
+    keys = {"access_key_id": secrets.access_key_id, "access_key_secret": secrets.access_key_secret}
+    if secrets.security_token:
+        keys["security_token"] = secrets.security_token
+    maxcompute = {**keys, "project": secrets.odps_project, "endpoint": secrets.odps_endpoint}
+    oss = {**keys, "auth_type": "AK", "region": arguments.region, "endpoint": secrets.oss_endpoint}
     connections = {
-        arguments.maxcompute_conn_id: {
-            "conn_type": "maxcompute",
-            "extra": json.dumps(secrets.maxcompute_extra()),
-        },
-        arguments.oss_conn_id: {"conn_type": "oss", "extra": json.dumps(secrets.oss_extra(arguments.region))},
+        arguments.maxcompute_conn_id: {"conn_type": "maxcompute", "extra": json.dumps(maxcompute)},
+        arguments.oss_conn_id: {"conn_type": "oss", "extra": json.dumps(oss)},
     }
     with tempfile.TemporaryDirectory() as folder:  # made with mode 0700
         file = Path(folder) / "connections.json"
         file.write_text(json.dumps(connections))
-        done = subprocess.run(
-            ["airflow", "connections", "import", str(file)], capture_output=True, text=True, check=False
-        )
+        command = [sys.executable, "-m", "airflow", "connections", "import", str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
+        # Its output is not shown: it may quote what it was given.
         raise ConfigError(
-            "airflow connections import failed", hint=(done.stderr or done.stdout).strip()[-500:]
+            f"'airflow connections import' ended with {done.returncode}; the ini was left as it is",
+            hint="run 'airflow db check' in this environment",
         )
-    without_secrets(arguments.ini)
+    text = arguments.ini.read_bytes().decode("utf-8-sig")
+    replacement = arguments.ini.with_name(arguments.ini.name + ".new")
+    replacement.write_bytes(without_secrets(text).encode())
+    replacement.replace(arguments.ini)
     print(f"made connections {', '.join(connections)}; the keys were removed from {arguments.ini}")
 
 
@@ -175,11 +185,13 @@ def _default_store() -> str:
     return f"sqlite:///{file}"
 
 
-def _table(rows: Sequence[dict[str, object]]) -> str:
+def _table(rows: Sequence[Mapping[str, object]]) -> str:
     columns = list(rows[0]) if rows else []
     lines = [columns, *[[str(row[c]) for c in columns] for row in rows]]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from include import names
@@ -15,11 +16,12 @@ from include.experiments.plan import Plan
 from include.experiments.services import Services
 from include.experiments.trial_starter import BASELINE, CUSTOM, TUNER, Assignment
 from include.names import StepId
-from include.pipeline_config import check_edits
+from include.pipeline_config import Problem, check_edits, fg_json_path
 from include.store import Experiment, ExperimentState, NewExperiment
 
 _TABLE_KEYS = ("train_tables", "eval_tables", "tables", "boundary_table")
 DEFAULT_TRIALS = 20
+_EXTENDED = "extended"
 
 
 @dataclass(frozen=True)
@@ -105,18 +107,18 @@ def _extend(services: Services, plan: Plan, request: OpenRequest, *, by: str, ru
     if trials < 1:
         raise ConfigError("how many more trials?", where="trials", hint="give trials or custom parameters")
     assignments = _assignments(experiment.id, trials, request)
-    done = any(e.data.get("run_id") == run_id for e in store.events(experiment.id) if e.kind == "extended")
-    if not done:
-        duration = request.max_duration or kept.search.max_duration
-        store.set_limits(
-            experiment.id,
-            max_trials=max(experiment.max_trials or 0, len(store.trials(experiment.id))) + len(assignments),
-            deadline=services.now() + duration if duration else None,
-            by=by,
-        )
-        store.record_event(
-            experiment.id, None, "extended", by=by, data={"run_id": run_id, "trials": len(assignments)}
-        )
+    said = [e.data for e in store.events(experiment.id) if e.kind == _EXTENDED and e.data["run_id"] == run_id]
+    if not said:  # the new limit is said before it is set, so that a repeated open sets the same one
+        limit = max(experiment.max_trials or 0, experiment.asks) + len(assignments)
+        said = [{"run_id": run_id, "max_trials": limit}]
+        store.record_event(experiment.id, None, _EXTENDED, by=by, data=said[0])
+    duration = request.max_duration or kept.search.max_duration
+    store.set_limits(
+        experiment.id,
+        max_trials=max(experiment.max_trials or 0, said[0]["max_trials"]),
+        deadline=services.now() + duration if duration else None,
+        by=by,
+    )
     extended = store.set_experiment_state(experiment.id, ExperimentState.RUNNING, reason="extended", by=by)
     return Opened(extended, assignments, ())
 
@@ -161,12 +163,22 @@ def _check_outside(services: Services, plan: Plan) -> tuple[Plan, list[str]]:
     except EasyRecAutoMLError as error:
         return plan, [*problems, f"-Dconfig={url}: {error}"]
     checked = plan.with_pipeline_config(text)
-    problems += _attempt(lambda: checked.patched_config({}))
-    allow = plan.settings.allow_unknown_fields
-    problems += [str(p) for p in check_edits(text, plan.space, allow_unknown_fields=allow)]
+    if not fg_json_path(text):  # else the ini's own edits may need features that are not in the text
+        problems += _attempt(lambda: checked.patched_config({}))
+    problems += [str(p) for p in dry_run(checked) if p.fatal]
     if not problems:
         problems += _attempt(lambda: _ask_once(services, checked))
     return checked, problems
+
+
+def dry_run(plan: Plan) -> list[Problem]:
+    """Every key of the search space on the real config (design section 4)."""
+    return check_edits(
+        plan.pipeline_config,
+        plan.space,
+        allow_unknown_fields=plan.settings.allow_unknown_fields,
+        as_json=plan.settings.parameters_via == "edit_config_json",
+    )
 
 
 def _check_pool(services: Services, plan: Plan) -> list[str]:
@@ -184,7 +196,7 @@ def _check_tables(services: Services, plan: Plan) -> list[str]:
     problems: list[str] = []
     for key in _TABLE_KEYS:
         for url in filter(None, (u.strip() for u in plan.job.parameters.get(key, "").split(","))):
-            problems += _attempt(lambda key=key, url=url: _table_must_exist(services, key, url))
+            problems += _attempt(partial(_table_must_exist, services, key, url))
     return list(dict.fromkeys(problems))
 
 
@@ -213,7 +225,7 @@ def _ask_once(services: Services, plan: Plan) -> None:
 def _check_parameters(plan: Plan, given: Sequence[Mapping[str, Any]]) -> list[str]:
     problems: list[str] = []
     for number, parameters in enumerate(given):
-        found = _attempt(lambda parameters=parameters: plan.render_trial(StepId("check", 0), parameters))
+        found = _attempt(partial(plan.render_trial, StepId("check", 0), parameters))
         problems += [f"custom parameters {number}: {problem}" for problem in found]
     return problems
 
@@ -225,4 +237,5 @@ def _publish_opening(services: Services, plan: Plan, experiment_id: str) -> None
 
 
 def _notes(plan: Plan) -> tuple[str, ...]:
-    return (*plan.search.notes, *plan.job.warnings)
+    unjudged = (str(p) for p in dry_run(plan) if not p.fatal)
+    return (*plan.search.notes, *plan.job.warnings, *unjudged)

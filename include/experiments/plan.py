@@ -6,21 +6,22 @@ search, and any process renders the same job from them.
 
 from __future__ import annotations
 
-import math
+import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from include import names
-from include.errors import ConfigError, EasyRecAutoMLError, ProblemsError
+from include.errors import ConfigEditError, ConfigError, EasyRecAutoMLError, ProblemsError
 from include.experiments import settings as model_settings
 from include.experiments.settings import ModelSettings
 from include.jobs import ini, payload
+from include.jobs.edits import merge_edits
 from include.jobs.ini import JobConfig
 from include.names import StepId
-from include.pipeline_config import edit_text, render_edit_config_json, values_at
+from include.pipeline_config import difference, edit_text, render_edit_config_json
 from include.ports import JobPayload
 from include.search import config as search_config
 from include.search import space as search_space
@@ -92,7 +93,7 @@ class Plan:
             except EasyRecAutoMLError as error:
                 problems.append(str(error))
             try:
-                space = search_space.parse(*_space_text(search, read))
+                space = _space(search, read)
             except EasyRecAutoMLError as error:
                 problems.append(str(error))
         if problems or search is None or job is None or space is None:
@@ -118,7 +119,7 @@ class Plan:
             settings=model_settings.parse(texts.get(SETTINGS, ""), str(folder / SETTINGS)),
             search=search,
             job=ini.parse(texts["ini"], search.ini_path),
-            space=search_space.parse(*_space_text(search, lambda _path, name: texts[name])),
+            space=_space(search, lambda _path, name: str(texts[name])),
             texts=texts,
             pipeline_config=snapshot["pipeline_config"],
         )
@@ -134,7 +135,7 @@ class Plan:
     def edits(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """What is edited in the pipeline config: the ini's own edits, then the trial's parameters (R7)."""
         chosen = {k: v for k, v in self.space.edits(parameters).items() if not _VARIABLE.fullmatch(k)}
-        return payload.merge_edits(self.job.parameters.get("edit_config_json", ""), chosen)
+        return merge_edits(self.job.parameters.get("edit_config_json", ""), chosen)
 
     def variables(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Parameters named ``${name}``: they fill the ini's values instead of the config."""
@@ -168,24 +169,31 @@ class Plan:
         return self._edited(self.edits(parameters))
 
     def not_applied(self, parameters: Mapping[str, Any], saved_config: str) -> list[str]:
-        """Where the config that EasyRec saved differs from the values this trial meant to run."""
-        meant = self.patched_config(parameters)
-        wrong = []
-        for key in self.edits(parameters):
-            want, got = values_at(meant, key), values_at(saved_config, key)
-            if want != got:
-                wrong.append(f"{key} is {got}, meant {want}")
-        return wrong
+        """What the config that EasyRec saved holds instead of this trial's values.
+
+        The edits are made on the saved config: where they hold already, nothing changes. A key whose
+        selector asks for the very value that it edits finds nothing there any more and is passed over.
+        """
+        edits = self.edits(parameters)
+        try:
+            return self._changes(saved_config, edits)
+        except ConfigEditError:
+            wrong: list[str] = []
+            for key, value in edits.items():
+                with contextlib.suppress(ConfigEditError):
+                    wrong += self._changes(saved_config, {key: value})
+            return wrong
+
+    def _changes(self, saved_config: str, edits: Mapping[str, Any]) -> list[str]:
+        allow = self.settings.allow_unknown_fields
+        return difference(edit_text(saved_config, edits, allow_unknown_fields=allow), saved_config)
 
     def final_result(self, results: Sequence[Result]) -> Result | None:
-        """The result that counts for a trial: the last or the best finite one (R9)."""
-        finite = [r for r in results if math.isfinite(r.objective)]
-        if not finite:
-            return None
-        if self.settings.final_metric == "last":
-            return finite[-1]
-        best = max if self.search.optimize_mode == "maximize" else min
-        return best(finite, key=lambda r: r.objective)
+        """The result that counts for a trial, None when none is finite (R9)."""
+        from include.metrics.objective import OptimizeMode, final  # DAG parses don't need protobuf
+
+        mode: OptimizeMode = "maximize" if self.search.optimize_mode == "maximize" else "minimize"
+        return final(results, optimize_mode=mode, use_best=self.settings.final_metric == "best")
 
     def _edited(self, edits: Mapping[str, Any]) -> str:
         return edit_text(self.pipeline_config, edits, allow_unknown_fields=self.settings.allow_unknown_fields)
@@ -201,7 +209,9 @@ class Plan:
         return replace(self.job, parameters=filled)
 
 
-def _space_text(search: SearchConfig, read: Any) -> tuple[str, Any]:
-    if search.search_space_path is None:
-        return read(search.path, SEARCH), search.path
-    return read(search.search_space_path, "search_space.json"), search.search_space_path
+def _space(search: SearchConfig, read: Callable[[Path, str], str]) -> SearchSpace:
+    if search.inline_space is not None:
+        return search.inline_space
+    path = search.search_space_path
+    assert path is not None  # config.yml has one or the other
+    return search_space.parse(read(path, "search_space.json"), path)

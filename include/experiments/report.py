@@ -15,7 +15,7 @@ from include import names
 from include.experiments.plan import Plan
 from include.experiments.trial_starter import BASELINE
 from include.search.trial import TrialState
-from include.store import Experiment, Result, Step, StepState, Trial
+from include.store import Experiment, RecordedResult, Step, StepState, Trial
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,14 @@ def summarize(
     experiment: Experiment,
     trials: Sequence[Trial],
     steps: Sequence[Step],
-    results: Sequence[Result],
+    results: Sequence[RecordedResult],
     plan: Plan,
     now: datetime,
 ) -> Report:
     """Pure: the same records give the same report."""
     evaluations: dict[int, int] = {}
     for result in results:
-        evaluations[result.trial] = evaluations.get(result.trial, 0) + 1
+        evaluations[result.step.trial] = evaluations.get(result.step.trial, 0) + 1
     rows = tuple(_row(t, evaluations.get(t.number, 0), now) for t in trials)
     best = _best(rows, experiment.optimize_mode)
     typical = [r.training_seconds for r in rows if r.state is TrialState.SUCCEEDED]

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from include.errors import AskConflictError, ExhaustedError, StateError
+from include.errors import AskConflictError, ExhaustedError, NoMoreTrials, StateError
 from include.experiments.job_starter import JobStarter, stop_step
 from include.experiments.plan import Plan
 from include.experiments.services import Services
 from include.names import StepId
 from include.search.trial import TrialState
-from include.store import NoMoreTrials, StepState, TaskKey, Trial
+from include.store import StepState, TaskKey, Trial
 
 log = logging.getLogger(__name__)
 

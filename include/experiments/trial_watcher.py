@@ -56,7 +56,9 @@ class TrialWatcher:
             return self._starter().ensure_job(trial)  # its submit was interrupted
         if step.state.is_terminal:
             return self._conclude(trial, step)  # its record was interrupted
-        status = self._services.jobs.status(step.job_id)  # before the events: what it wrote is seen below
+        status = self._services.jobs.status(
+            str(step.job_id)
+        )  # before the events: what it wrote is seen below
         trial = self._note_running(trial, step, status)
         try:
             new = self._record_results(step)
@@ -101,6 +103,8 @@ class TrialWatcher:
             self._follower = EventFollower(self._services.objects, names.eval_events_prefix(step.model_dir))
             self._objective = Objective(self._plan.job.weights)
         results = self._objective.collect(self._follower.poll())
+        if not results:
+            return 0
         return self._services.store.record_results(
             step.id,
             [
@@ -131,9 +135,11 @@ class TrialWatcher:
     def _metric_missing(self, trial: Trial, step: Step, error: MetricError) -> Trial:
         """Every further trial would end the same way: no new ones are asked (reference R9)."""
         ended = self._stop(trial, step, TrialState.FAILED, str(error))
-        self._services.store.set_experiment_state(
-            self._experiment, ExperimentState.FAILED, reason=str(error), by="trigger"
-        )
+        store = self._services.store
+        if not store.experiment(self._experiment).state.is_terminal:
+            store.set_experiment_state(
+                self._experiment, ExperimentState.FAILED, reason=str(error), by="trigger"
+            )
         return ended
 
     def _job_ended(self, trial: Trial, step: Step, status: JobStatus) -> Trial:

@@ -9,7 +9,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from easyrec.triggers.trial import TrialTrigger
-from include.errors import EasyRecAutoMLError, PermanentError
+from include.errors import EasyRecAutoMLError, NoMoreTrials, PermanentError
 from include.search.trial import TrialState
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class TrialOperator(BaseOperator):
     def execute(self, context: Context) -> None:
         from easyrec import runtime
         from include.experiments.trial_starter import Assignment, TrialStarter
-        from include.store import NoMoreTrials, TaskKey
+        from include.store import TaskKey
 
         ti = context["ti"]
         assignment = Assignment(**self.assignment)

@@ -1,0 +1,1 @@
+"""The outside as ports: MaxCompute, OSS, NNI."""

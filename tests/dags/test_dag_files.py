@@ -1,0 +1,88 @@
+"""DAG files stay cheap to parse, touch no network, and a broken model folder harms nobody else."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DAG_FILES = sorted((ROOT / "dags").glob("*.py"))
+MODEL = ROOT / "include" / "models" / "movielens"
+
+PARSE = """
+import json, runpy, socket, sys
+import airflow.sdk
+def no_network(*_, **__): raise AssertionError("a DAG file opened a connection")
+socket.socket.connect = no_network
+before = set(sys.modules)
+dags = {k: v for k, v in runpy.run_path(sys.argv[1]).items() if type(v).__name__ == "DAG"}
+print(json.dumps({
+    "dags": {d.dag_id: {"doc": d.doc_md, "tasks": sorted(d.task_ids)} for d in dags.values()},
+    "imported": sorted({m.partition(".")[0] for m in set(sys.modules) - before}),
+}))
+"""
+HEAVY = {"nni", "odps", "oss2", "sqlalchemy", "alembic", "numpy", "pandas", "tensorboard", "plotly", "google"}
+
+
+def parse(dag_file: Path, models: Path, tmp_path: Path) -> dict:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'plugins'}",
+        "EASYREC_AUTOML_MODELS": str(models),
+        "AIRFLOW_HOME": str(tmp_path / "home"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(PARSE), str(dag_file)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    folder = tmp_path / "models"
+    shutil.copytree(MODEL, folder / "good")
+    return folder
+
+
+@pytest.mark.parametrize("dag_file", DAG_FILES, ids=lambda p: p.name)
+def test_a_dag_file_opens_no_connection_and_imports_nothing_heavy(dag_file, models, tmp_path):
+    parsed = parse(dag_file, models, tmp_path)
+
+    assert HEAVY.isdisjoint(parsed["imported"])
+
+
+@pytest.mark.parametrize("dag_file", DAG_FILES, ids=lambda p: p.name)
+def test_a_dag_file_is_wiring_only(dag_file):
+    assert len(dag_file.read_text().splitlines()) <= 60
+
+
+def test_a_broken_model_folder_leaves_the_other_models_dags_alone(models, tmp_path):
+    broken = models / "broken" / "begin"
+    broken.mkdir(parents=True)
+    (broken / "config.yml").write_text("trialConcurency: 4\n")
+
+    dags = parse(ROOT / "dags" / "begin_search.py", models, tmp_path)["dags"]
+
+    assert dags["begin_search_good"]["tasks"] == ["close_experiment", "open_experiment", "trial"]
+    assert "Begin search" in dags["begin_search_good"]["doc"]
+    assert "trialConcurency" in dags["begin_search_broken"]["doc"]
+
+
+def test_airflow_executes_only_registration_files_of_the_plugins_folder():
+    """Every other file there would run as a top-level module named by its stem, and shadow packages."""
+    ignored = (ROOT / "plugins" / ".airflowignore").read_text().split()
+
+    assert ignored == ["*.py", "!*_plugin.py"]
+    assert [p.name for p in (ROOT / "plugins").rglob("*_plugin.py")] == ["easyrec_plugin.py"]

@@ -1,0 +1,159 @@
+"""One sandbox and one whole Airflow for all end-to-end tests, and words to talk about a search."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from include import names
+from include.sandbox import Endpoints, Sandbox
+from include.sandbox.data import load
+from include.store import ExperimentStore, Step, Trial
+from scripts.local_airflow import ROOT, LocalAirflow
+
+MODEL = "movielens"
+DAG_ID = f"begin_search_{MODEL}"
+SETTINGS = """
+poll_seconds: 0.5
+max_training_hours: 0.006
+max_trial_retries: 1
+"""
+"""Jobs of this size take seconds; the deadline is 21.6 s."""
+
+
+@dataclass
+class Search:
+    """One DAG run of the begin search and the experiment it makes."""
+
+    world: World
+    run_id: str
+    experiment: str
+
+    def model_dirs(self) -> str:
+        """Regular expression for the model_dirs of this experiment's trials."""
+        return rf"{self.experiment}_\d"
+
+    def start(self, **conf: Any) -> Search:
+        self.world.airflow.trigger(DAG_ID, conf, self.run_id)
+        return self
+
+    def trials(self) -> list[Trial]:
+        return self.world.store.trials(self.experiment)
+
+    def steps(self) -> list[Step]:
+        return self.world.store.steps(self.experiment)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """What the service itself knows of this experiment's jobs."""
+        every = self.world.control("GET", "/books")["instances"]
+        return [i for i in every if f"/{self.experiment}_" in i["parameters"].get("model_dir", "")]
+
+    def task(self, task_id: str = "trial") -> dict[str, Any]:
+        """The first task instance with this id, as the REST API shows it."""
+        found = self.world.airflow.task_instances(DAG_ID, self.run_id)
+        return next(t for t in found if t["task_id"] == task_id)
+
+    def wait_for_trial(self, condition: Callable[[Trial], Any], what: str) -> Trial:
+        def there() -> Trial | None:
+            trials = self.trials()
+            return trials[0] if trials and condition(trials[0]) else None
+
+        return self.world.wait(there, f"trial 0 of {self.experiment} {what}")
+
+    def wait_for_end(self) -> str:
+        def ended() -> str | None:
+            state = self.world.airflow.run_state(DAG_ID, self.run_id)
+            return state if state in ("success", "failed") else None
+
+        return str(self.world.wait(ended, f"{self.run_id} ends"))
+
+    def change_task(self, new_state: str) -> None:
+        """Mark trial 0's task as a user does in the UI."""
+        path = f"/dags/{DAG_ID}/dagRuns/{self.run_id}/taskInstances/trial/0"
+        self.world.airflow.api("PATCH", path, {"new_state": new_state})
+
+    def clear_task(self) -> None:
+        body = {
+            "dry_run": False,
+            "dag_run_id": self.run_id,
+            "task_ids": [["trial", 0]],
+            "only_failed": False,
+            "include_downstream": True,
+            "reset_dag_runs": True,
+        }
+        self.world.airflow.api("POST", f"/dags/{DAG_ID}/clearTaskInstances", body)
+
+
+@dataclass
+class World:
+    airflow: LocalAirflow
+    sandbox: Sandbox
+    endpoints: Endpoints
+    store: ExperimentStore
+    models: Path
+    _runs: int = field(default=0)
+
+    def search(self) -> Search:
+        """A DAG run that has not been started yet: its experiment's id is known before it exists."""
+        self._runs += 1
+        run_id = f"test-{self._runs}"
+        return Search(self, run_id, names.experiment_id(MODEL, self.store.uuid, DAG_ID, run_id))
+
+    def fault(self, **fault: Any) -> None:
+        self.control("POST", "/faults", fault)
+
+    def control(self, method: str, path: str, body: Any = None) -> Any:
+        answer = requests.request(method, self.endpoints.control + path, json=body, timeout=10)
+        answer.raise_for_status()
+        return answer.json()
+
+    def wait(self, condition: Callable[[], Any], what: str, seconds: float = 90) -> Any:
+        return self.airflow.wait(condition, seconds, what, every=0.1)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("world")
+    models = folder / "models"
+    shutil.copytree(ROOT / "include" / "models" / MODEL, models / MODEL)
+    (models / MODEL / "model.yml").write_text(SETTINGS)
+    sandbox = Sandbox(folder / "sandbox", capacity=4, speed=0)
+    load("synthetic", sandbox.tables, cache=folder / "cache")
+    with sandbox as endpoints:
+        config = (models / MODEL / "pipeline.config").read_bytes()
+        sandbox.buckets.write(endpoints.bucket, "movielens/pipeline.config", config)
+        environment = {
+            "EASYREC_AUTOML_MODELS": str(models),
+            **connections(endpoints),
+            "AIRFLOW__CORE__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+        }
+        with LocalAirflow(folder / "airflow", environment=environment) as airflow:
+            airflow.wait_for_dag(DAG_ID)
+            store = ExperimentStore.open(f"sqlite:///{airflow.home / 'easyrec_automl.db'}")
+            yield World(airflow, sandbox, endpoints, store, models)
+
+
+@pytest.fixture(autouse=True)
+def no_faults_left(world: World) -> Iterator[None]:
+    yield
+    world.control("DELETE", "/faults")
+
+
+def connections(endpoints: Endpoints) -> dict[str, str]:
+    keys = {
+        "access_key_id": endpoints.access_key_id,
+        "access_key_secret": endpoints.access_key_secret,
+    }
+    maxcompute = {**keys, "project": endpoints.project, "endpoint": endpoints.maxcompute}
+    oss = {**keys, "auth_type": "AK", "region": "cn-sandbox", "endpoint": endpoints.oss}
+    return {
+        "AIRFLOW_CONN_MAXCOMPUTE_DEFAULT": json.dumps({"conn_type": "maxcompute", "extra": maxcompute}),
+        "AIRFLOW_CONN_OSS_DEFAULT": json.dumps({"conn_type": "oss", "extra": oss}),
+    }
