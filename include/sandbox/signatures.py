@@ -202,8 +202,10 @@ def _check_v4(
     except ValueError:
         signed_at = None
     if "x-oss-expires" in request.query:
-        lifetime = float(request.query["x-oss-expires"])
-        if signed_at is None or accounts.clock() > signed_at + lifetime:
+        lifetime = request.query["x-oss-expires"]
+        if not lifetime.removeprefix("-").isdigit():
+            raise ServiceError(400, "AuthorizationQueryParametersError", "Invalid expires value.")
+        if signed_at is None or accounts.clock() > signed_at + int(lifetime):
             raise ServiceError(403, "AccessDenied", "Request has expired.")
     else:
         _require_fresh(signed_at, accounts)

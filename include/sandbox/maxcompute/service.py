@@ -154,7 +154,7 @@ class MaxComputeService:
 
     def _create(self, request: Request, project: str, account: Account) -> Response:
         root = xml.parse(request.body)
-        source = request.body.decode()
+        source = request.body.decode(errors="replace")
         xflow = root.find("XflowInstance")
         if xflow is not None:
             instance, new = self._submit_xflow(project, account, xflow, source)
@@ -205,6 +205,8 @@ class MaxComputeService:
     def _list(self, request: Request, project: str, account: Account) -> Response:
         query = request.query
         low, _, high = query.get("daterange", "").partition(":")
+        if any(part and not part.isdigit() for part in (low, high, query.get("maxitems", ""))):
+            raise ServiceError(400, "InvalidArgument", "ODPS-0420061: Invalid parameter - not a number")
         found = [
             each
             for each in self._instances.of_project(project)

@@ -53,7 +53,10 @@ class Downloads:
         if request.query.get("columns"):
             # The client counts the chosen columns from 1 again.
             names = [column.name for column in columns]
-            chosen = [names.index(name.lower()) for name in request.query["columns"].split(",")]
+            asked = request.query["columns"].lower().split(",")
+            if not set(asked) <= set(names):
+                raise ServiceError(400, "InvalidColumn", "The specified columns do not exist")
+            chosen = [names.index(name) for name in asked]
             columns = [columns[index] for index in chosen]
             rows = [tuple(row[index] for index in chosen) for row in rows]
         data = tunnel.encode(columns, rows)

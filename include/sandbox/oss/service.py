@@ -255,7 +255,10 @@ def _check_conditions(request: Request, snapshot: Snapshot, prefix: str = "") ->
         return value == "*" or snapshot.etag in [part.strip().strip('"') for part in value.split(",")]
 
     def not_after(value: str) -> bool:
-        return int(snapshot.info.modified) <= parsedate_to_datetime(value).timestamp()
+        try:
+            return int(snapshot.info.modified) <= parsedate_to_datetime(value).timestamp()
+        except (TypeError, ValueError):
+            raise ServiceError(400, "InvalidArgument", f"{value} is not a date.") from None
 
     failed = ""
     if given("if-match") and not matches(given("if-match")):

@@ -186,18 +186,11 @@ class BucketStorage:
         return sorted(key for key in keys if key.startswith(prefix))
 
     def delete(self, bucket: str, key: str) -> None:
-        """Deleting what isn't there is fine, as on OSS."""
+        """Deleting what isn't there is fine, as on OSS. Folders stay: a write may be on its way into one."""
         path = self._path(bucket, key)
         with self._locked(path):
             path.unlink(missing_ok=True)
             self._notes_path(path).unlink(missing_ok=True)
-        for folder in path.parents:
-            if folder == self.root / bucket:
-                break
-            try:
-                folder.rmdir()
-            except OSError:  # not empty
-                break
 
     def snapshot(self, bucket: str, key: str, *, with_data: bool = True) -> Snapshot | None:
         """State, digests and bytes of one moment; None when there is no such object."""
@@ -327,13 +320,5 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _move(temporary: Path, path: Path) -> None:
-    for attempt in range(10):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.replace(path)
-        except FileNotFoundError:
-            # A delete beside us removed the folder that had just become empty.
-            if attempt == 9:
-                raise
-        else:
-            return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary.replace(path)
