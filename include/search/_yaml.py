@@ -34,8 +34,8 @@ class Document:
 
 def loads(text: str, where: str) -> Document:
     """Read one YAML document; ConfigError with line and column when it can't be read."""
-    loader = _Loader(text.removeprefix("\ufeff"))
     try:
+        loader = _Loader(text.removeprefix("\ufeff"))
         node = loader.get_single_node()
         walk = _Walk()
         if node is not None:
@@ -51,8 +51,6 @@ def loads(text: str, where: str) -> Document:
         raise ConfigError(
             f"not readable as YAML: {str(error) or 'nested too deeply'}", where=where
         ) from error
-    finally:
-        loader.dispose()
     return Document(value, walk.lines, tuple(walk.duplicates))
 
 
