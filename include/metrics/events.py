@@ -157,10 +157,14 @@ class EventFollower:
             if record.payload is not None:
                 self._take(url, start + position, record.payload)
                 after = record.end
+            elif joined and position == 0:
+                # Its beginning may be of a file that has been replaced since: read it again.
+                file.seen = None
+                break
             else:
                 found = intact_record_after(data, position)
                 if found is None:
-                    self._wait_at_damage(url, file, joined=joined and position == 0)
+                    self._wait_at_damage(url, file)
                     break
                 self._note_skipped(url, file, start + found)
                 after = found
@@ -175,10 +179,8 @@ class EventFollower:
         elif event[2]:
             self._ready.append(ScalarEvent(*event))
 
-    def _wait_at_damage(self, url: str, file: _File, *, joined: bool) -> None:
-        """Read again from the damaged record next time: a good file differs in bytes read already."""
-        if joined:
-            file.seen = None  # its beginning may be of a file that has been replaced since: look again
+    def _wait_at_damage(self, url: str, file: _File) -> None:
+        """The next read begins at the damaged record: a good file differs in bytes read already."""
         if not file.reported:
             file.reported = True
             self._note(f"{url}: the record at byte {file.offset} is damaged; waiting for what follows")
