@@ -10,11 +10,17 @@ from typing import Any
 
 
 class Ledger:
-    """``books.jsonl``. Every entry has ``time`` (epoch seconds) and ``event``; a torn last line is skipped."""
+    """``books.jsonl``: every entry has ``time`` (epoch seconds) and ``event``.
+
+    A line that a killed process left unfinished is not an entry.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
+        if path.exists() and (written := path.read_bytes()) and not written.endswith(b"\n"):
+            with path.open("ab") as stream:
+                stream.write(b"\n")
 
     def write(self, event: str, **details: Any) -> None:
         line = json.dumps({"time": time.time(), "event": event, **details}, ensure_ascii=False) + "\n"
@@ -23,7 +29,15 @@ class Ledger:
 
     def read(self) -> list[dict[str, Any]]:
         try:
-            lines = self._path.read_bytes().splitlines(keepends=True)
+            lines = self._path.read_bytes().splitlines()
         except FileNotFoundError:
             return []
-        return [json.loads(line) for line in lines if line.endswith(b"}\n")]
+        return [entry for line in lines if (entry := _parse(line))]
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    return entry

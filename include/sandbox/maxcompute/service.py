@@ -1,8 +1,7 @@
-"""MaxCompute on the wire: routes, and instances in and out of XML. State is in ``instances``."""
+"""MaxCompute on the wire: routes. State is in ``instances``, its XML in ``wire``."""
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import secrets
@@ -12,7 +11,7 @@ from xml.etree.ElementTree import Element
 
 from include.errors import NotFoundError, StateError
 from include.sandbox import xml
-from include.sandbox.maxcompute import sql
+from include.sandbox.maxcompute import sql, wire
 from include.sandbox.maxcompute.instances import Instance, Instances, Kind, SqlError
 from include.sandbox.maxcompute.table_service import Downloads, TableService, paged
 from include.sandbox.server import Request, Response, ServiceError
@@ -212,26 +211,13 @@ class MaxComputeService:
             for each in self._instances.of_project(project)
             if (not low or each.started >= int(low))
             and (not high or each.started <= int(high))
-            and (not query.get("status") or query["status"] == _status(each))
+            and (not query.get("status") or query["status"] == wire.state(each))
             and (query.get("onlyowner") == "no" or each.owner == account.owner)
         ]
         size = min(int(query.get("maxitems") or self.page_size), self.page_size)
         by_id = {each.id: each for each in found}
         page, marker = paged(list(by_id), query.get("marker", ""), size)
-        rows = "".join(
-            xml.element(
-                "Instance",
-                xml.text("Name", each.id),
-                xml.text("Owner", each.owner),
-                xml.text("StartTime", _date(each.started)),
-                xml.text("EndTime", _date(each.ended)),
-                xml.text("Status", _status(each)),
-            )
-            for each in (by_id[name] for name in page)
-        )
-        return _xml(
-            xml.element("Instances", xml.text("Marker", marker), xml.text("MaxItems", len(page)), rows)
-        )
+        return _xml(wire.listing([by_id[name] for name in page], marker))
 
     def _stop(self, request: Request, instance: Instance) -> Response:
         wanted = xml.parse(request.body).findtext("Status") or ""
@@ -246,54 +232,33 @@ class MaxComputeService:
 
     def _show(self, request: Request, instance: Instance) -> Response:
         query = request.query
-        headers = {
-            "x-odps-owner": instance.owner,
-            "x-odps-start-time": _date(instance.started),
-            "x-odps-end-time": _date(instance.ended),
-        }
+        headers = wire.headers(instance)
         if "downloads" in query or "downloadid" in query:
             return self._download(request, instance)
         if "taskstatus" in query:
-            return _xml(xml.element("Instance", _status_xml(instance), _tasks(instance)), headers)
+            return _xml(wire.task_status(instance), headers)
         if "xresult" in query:
-            return _xml(xml.element("Xinstance", xml.element("Actions", *self._actions(instance))))
+            return _xml(wire.sub_instances(instance))
         if "xsource" in query:
             if instance.kind is not Kind.XFLOW:
                 message = "ODPS-0420061: Invalid parameter in HTTP request - not an xflow instance"
                 raise ServiceError(400, "InvalidArgument", message)
             return Response(body=instance.source.encode())
         if "source" in query:
-            return Response(body=_job_source(instance).encode())
+            return Response(body=wire.job_source(instance).encode())
         if "result" in query:
-            return _xml(xml.element("Instance", _result(instance)))
+            return _xml(wire.result(instance))
         if "instancesummary" in query:
-            cost = json.dumps({"Cost": {"CPU": 0, "Memory": 0, "Input": 0}})
-            return _json({"Instance": {"JsonSummary": cost, "Summary": instance.result[-500:]}})
+            return _json(wire.summary(instance))
         if "instancedetail" in query or "detail" in query:
-            return _json({"mapReduce": {"jobs": []}, "Instance": _status(instance)})
+            return _json(wire.detail(instance))
         if "instanceprogress" in query:
-            return _xml(_progress(instance))
+            return _xml(wire.progress(instance))
         if "log" in query:
             return _text(self._instances.log(instance))
         if "info" in query:
             return _text(instance.settings)
-        return _xml(xml.element("Instance", _status_xml(instance)), headers)
-
-    def _actions(self, instance: Instance) -> list[str]:
-        """Sub-instances, the training only once it has started."""
-        if not instance.train:
-            return []
-        nodes = [("Local", "", "DataProcess"), ("Instance", instance.train, "train")]
-        return [
-            xml.element(
-                "Action",
-                xml.text("InstanceId", instance_id),
-                xml.text("Name", name),
-                '<Result Format="text"/>',
-                NodeType=kind,
-            )
-            for kind, instance_id, name in nodes
-        ]
+        return _xml(wire.status(instance), headers)
 
     def _download(self, request: Request, instance: Instance) -> Response:
         if "downloadid" in request.query:
@@ -317,68 +282,6 @@ def _max_seconds(parameters: Mapping[str, str]) -> float:
         message = f"ODPS-0420061: Invalid parameter in HTTP request - {_TIME_LIMIT}: {text}"
         raise ServiceError(400, "InvalidArgument", message)
     return hours * 3600
-
-
-def _status(instance: Instance) -> str:
-    return "Terminated" if instance.is_terminated else "Running"
-
-
-def _status_xml(instance: Instance) -> str:
-    return xml.text("Status", _status(instance))
-
-
-def _tasks(instance: Instance) -> str:
-    task = xml.element(
-        "Task",
-        xml.text("Name", instance.task),
-        xml.text("StartTime", _date(instance.started)),
-        xml.text("EndTime", _date(instance.ended)),
-        xml.text("Status", instance.status.value),
-        "<Histories/>",
-        Type=instance.kind.value,
-    )
-    return xml.element("Tasks", task)
-
-
-def _result(instance: Instance) -> str:
-    encoded = base64.b64encode(instance.result.encode()).decode()
-    is_table = instance.kind is Kind.SQL and instance.status.value == "Success"
-    kind = "csv" if is_table else "text"
-    task = xml.element(
-        "Task",
-        xml.text("Name", instance.task),
-        f'<Result Transform="Base64" Format="{kind}"><![CDATA[{encoded}]]></Result>',
-        xml.text("Status", instance.status.value),
-        Type=instance.kind.value,
-    )
-    return xml.element("Tasks", task)
-
-
-def _job_source(instance: Instance) -> str:
-    match = re.search(r"<Job>.*</Job>", instance.source, re.DOTALL)
-    if match is not None:
-        return match[0]
-    task = xml.element(instance.kind.value, xml.text("Name", instance.task))
-    return xml.element("Job", "<Name/>", xml.element("Tasks", task))
-
-
-def _progress(instance: Instance) -> str:
-    running = 0 if instance.is_terminated else 1
-    counts = {
-        "BackupWorkers": 0,
-        "TerminatedWorkers": 1 - running,
-        "RunningWorkers": running,
-        "TotalWorkers": 1,
-        "InputRecords": 0,
-        "OutputRecords": 0,
-        "FinishedPercentage": 100 * (1 - running),
-    }
-    stage = xml.element("Stage", *(xml.text(name, count) for name, count in counts.items()), ID="train")
-    return xml.element("Progress", stage)
-
-
-def _date(seconds: float | None) -> str:
-    return formatdate(seconds, usegmt=True) if seconds is not None else ""
 
 
 def _not_found(message: str) -> ServiceError:

@@ -145,6 +145,18 @@ def test_the_books_say_how_often_each_model_dir_was_trained(odps: ODPS, endpoint
     assert events[:4] == ["submitted", "started", "process_ended", "ended"]
 
 
+def test_the_books_survive_a_line_that_was_torn_by_a_kill(tmp_path: Path, runner: Sequence[str]) -> None:
+    folder = tmp_path / "sandbox"
+    with Sandbox(folder, 2, runner) as endpoints:
+        wait_until(train(connect(endpoints)).is_terminated)
+    with (folder / "books.jsonl").open("ab") as books:
+        books.write(b'{"time": 1, "event": "subm')
+    with Sandbox(folder, 2, runner) as endpoints:
+        wait_until(train(connect(endpoints)).is_terminated)
+        events = [entry["event"] for entry in control(endpoints, "GET", "/books")["ledger"]]
+    assert events == ["submitted", "started", "process_ended", "ended"] * 2
+
+
 def test_leaving_the_sandbox_stops_every_job(tmp_path: Path, runner: Sequence[str]) -> None:
     with Sandbox(tmp_path / "sandbox", 2, runner) as endpoints:
         odps = connect(endpoints)
