@@ -51,6 +51,19 @@ def _fields(view: View, place: Place) -> dict[str, Any]:
     return {spec.name: _read(view, Target(place, spec, spec.name)) for spec in specs}
 
 
+def meaning(view: View) -> str:
+    """All that is set, in a form that is equal for texts that say the same."""
+    return _canonical(_fields(view, view.root))
+
+
+def _canonical(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{name}:{_canonical(value[name])}" for name in sorted(value)) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_canonical, value)) + "]"
+    return repr(value)
+
+
 def _present(view: View, place: Place) -> list[FieldSpec]:
     """The fields that are set, unknown ones included, in the order of the text."""
     names = dict.fromkeys(field.name for body in place.bodies for field in body.fields)

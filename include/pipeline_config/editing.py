@@ -7,6 +7,7 @@ from typing import Any
 
 from include.errors import ConfigEditError
 from include.pipeline_config import layout
+from include.pipeline_config.compare import meaning
 from include.pipeline_config.fields import FieldSpec, table
 from include.pipeline_config.keys import Key, parse_keys
 from include.pipeline_config.messages import (
@@ -14,6 +15,7 @@ from include.pipeline_config.messages import (
     Message,
     block_value,
     inline_value,
+    message_of,
     print_block,
     print_inline,
     value_for,
@@ -38,6 +40,11 @@ def edit_text(
     draft = Draft(text, allow_unknown_fields)
     for key, value in single_edits(edits):
         draft.apply(key, value)
+    if draft.rebuilt and len(edits) > 1:
+        # Edits that undo each other, e.g. two branches of a oneof, may end where they began.
+        before = View(parse(text), table(), allow_unknown_fields)
+        if _same_meaning(before, View(parse(draft.text), table(), allow_unknown_fields)):
+            return text
     return draft.text
 
 
@@ -71,6 +78,8 @@ class Draft:
 
     def __init__(self, text: str, allow_unknown: Collection[str] | bool = False) -> None:
         self._allow_unknown = allow_unknown
+        self.rebuilt = False
+        """Whether more than literals was replaced."""
         self._literals: dict[tuple[int, int], str] = {}
         self.view = View(parse(text), table(), allow_unknown)
 
@@ -89,7 +98,9 @@ class Draft:
             self._settle()
             targets = self.view.select(key)
         pairs = zip(targets, values, strict=True)
-        self._replace([s for target, typed in pairs for s in _Surgeon(self.view, target).splices(typed)])
+        splices = [s for target, typed in pairs for s in _Surgeon(self.view, target).splices(typed)]
+        self.rebuilt |= bool(splices)
+        self._replace(splices)
 
     def convert(self, target: Target, value: Any, key: Key) -> Any:
         """``value`` as ``target`` holds it. Raises ConfigEditError."""
@@ -127,6 +138,13 @@ class Draft:
         if splices:
             text = layout.spliced(self.view.document.text, splices)
             self.view = View(parse(text), table(), self._allow_unknown)
+
+
+def _same_meaning(left: View, right: View) -> bool:
+    try:
+        return meaning(left) == meaning(right)
+    except ConfigEditError:
+        return False  # something else in the config does not fit the table
 
 
 def _unchanged(view: View, literal: Scalar, spec: FieldSpec, value: Any) -> bool:
@@ -167,7 +185,16 @@ class _Surgeon:
             if _unchanged(self.view, item, self.spec, value):
                 return []
             return [(item.start, item.end, write_scalar(value, layout.quote_of(item.text)))]
+        if isinstance(item, Body) and self._says(item, value):
+            return []
         return [(item.start, item.end, self._value_text(field, item, value))]
+
+    def _says(self, body: Body, value: Any) -> bool:
+        """Whether ``body`` is ``value`` already, whatever its formatting."""
+        try:
+            return bool(message_of(body, self.spec.type, self.view) == value)
+        except ConfigEditError:
+            return False
 
     def _value_text(self, field: Field, item: Scalar | Body | Sequenced, value: Any) -> str:
         """A new value in the form, one line or several, of the one it replaces."""

@@ -103,6 +103,8 @@ def _key_limits(key: Key, view: View) -> Iterator[str]:
     for step in key.steps:
         spec = view.spec(message, step.name, key.text)
         message = spec.type
+        if re.search(r"\s\[", step.text):
+            yield f"EasyRec takes the blank before [ in {step.text} for a part of the name"
         if step.selector is not None and spec.type in view.table.maps:
             yield f"EasyRec can't select from the map {step.name}"
         if isinstance(step.selector, Condition):

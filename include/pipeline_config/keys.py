@@ -14,7 +14,6 @@ _NAME = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*")
 _INDEX = re.compile(r"\s*([-+]?[0-9]+)\s*")
 _SLICE = re.compile(r"\s*([-+]?[0-9]+)?\s*:\s*([-+]?[0-9]+)?\s*")
 _SPACE = re.compile(r"\s*")
-_STRUCTURAL = frozenset("[].;")
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,10 @@ def parse_keys(text: str) -> list[Key]:
 
 
 class _KeyParser:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, ends: str = ";") -> None:
         self.text = text
+        self.ends = ends
+        """What may follow a path: ``;`` behind a key, an operator inside a selector."""
 
     def keys(self) -> list[Key]:
         keys = []
@@ -107,7 +108,7 @@ class _KeyParser:
             pos += 1
 
     def _ends(self, at: int) -> bool:
-        return at >= len(self.text) or self.text[at] == ";" or self.text[at] in "=<>"
+        return at >= len(self.text) or self.text[at] in self.ends
 
     def _selector_end(self, opening: int) -> int:
         """The ``]`` of a selector. Brackets, dots and ``;`` may stand in its value."""
@@ -136,9 +137,9 @@ class _KeyParser:
         at = self._skip(pos)
         if at >= len(self.text):
             return True
-        if self.text[at] in ";.":
+        if self.text[at] in ";." and self.text[at] in f".{self.ends}":
             return at + 1 >= len(self.text) or _NAME.match(self.text, at + 1) is not None
-        return self.text[at] in "=<>]"  # inside another selector
+        return self.text[at] in self.ends and self.text[at] != ";"
 
     def _selector(self, start: int, end: int) -> Index | Range | Condition:
         inner = self.text[start:end]
@@ -146,7 +147,7 @@ class _KeyParser:
             return Index(int(found[1]))
         if found := _SLICE.fullmatch(inner):
             return Range(*(None if bound is None else int(bound) for bound in found.groups()))
-        parser = _KeyParser(inner)
+        parser = _KeyParser(inner, "=<>")
         try:
             path, pos = parser._path(0)
         except ConfigEditError:

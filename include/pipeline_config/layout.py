@@ -15,6 +15,7 @@ _BLANK_OR_COMMENT = re.compile(r"[ \t]*(?:#[^\n]*?)?(?=\r?\n|\Z)")
 _BLANKS = re.compile(r"[ \t]*")
 _PLAIN = re.compile(r"[ \t]*:?[ \t]*")
 _BEFORE_BODY = re.compile(r"[A-Za-z0-9_]([ \t]*:?[ \t]*)\Z")
+_INDENTED = re.compile(r"^( {1,8}|\t)[^\s#]", re.MULTILINE)
 _OUTSIDE = re.compile(rf"{STRING}|[\[{{<]|[\]}}>]|.", re.DOTALL)
 
 
@@ -152,7 +153,8 @@ def _unit(text: str, body: Body) -> str:
             inner = indent_of_line(text, first.start)
             if _starts_line(text, first.start) and inner.startswith(own) and len(inner) > len(own):
                 return inner[len(own) :]
-    return "\t" if "\t" in outer else "  "
+    elsewhere = _INDENTED.search(text)
+    return elsewhere[1] if elsewhere else "  "
 
 
 # Putting in

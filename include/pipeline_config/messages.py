@@ -111,14 +111,15 @@ def message_from(value: Any, message: str, view: View) -> Message:
     try:
         document = parse(text)
         own = View(document, view.table, view.allow_unknown)
-        return _message(document.root, message, own)
+        return message_of(document.root, message, own)
     except ConfigEditError as error:
         place = f" ({error.where} of the value)" if error.where else ""
         hint = f"; {error.hint}" if error.hint else ""
         raise ValueError(f"{error.message}{place}{hint}") from error
 
 
-def _message(body: Body, message: str, own: View) -> Message:
+def message_of(body: Body, message: str, own: View) -> Message:
+    """A body of ``own``'s text as a value. ConfigEditError where protobuf's strict reader refuses it."""
     entries = []
     seen: dict[str, str] = {}
     for field in body.fields:
@@ -139,9 +140,9 @@ def _message(body: Body, message: str, own: View) -> Message:
 def _entry_value(field: Field, spec: FieldSpec, own: View) -> Any:
     def one(item: Scalar | Body) -> Any:
         if spec.kind == "unknown":
-            return _message(item, spec.type, own) if isinstance(item, Body) else RawLiteral(item.text)
+            return message_of(item, spec.type, own) if isinstance(item, Body) else RawLiteral(item.text)
         if spec.is_message:
-            return _message(own.body(item, spec), spec.type, own)
+            return message_of(own.body(item, spec), spec.type, own)
         value = own.scalar(item, spec)
         if not isinstance(item, Scalar) or is_string(item.text):
             return value

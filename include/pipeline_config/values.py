@@ -152,6 +152,8 @@ def _float(value: Any, spec: FieldSpec, finite: bool) -> float:
             number = float(value)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{value!r} is not a number; it takes {spec.type}") from None
+    if math.isinf(number) and isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        raise ValueError(f"{value} is too large for a {spec.type}")
     if math.isnan(number) and finite:
         raise ValueError("NaN is no parameter value")
     if spec.type == "float" and math.isfinite(number) and abs(number) >= FLOAT32_MAX:
