@@ -61,7 +61,9 @@ def train(job: Job, config: Any, oss: Oss, tables: TableStorage) -> dict[str, fl
         log.warning("will restore from %s", tuned)
         force = train_config.force_restore_shape_compatible
         checkpoints.restore(source, model.network, model.trained, strict=False, force_shape=force)
-    return _Loop(job, config, oss, model, start, method).run()
+    # Numbers that run away are found by the loop, which fails the job as EasyRec does.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _Loop(job, config, oss, model, start, method).run()
 
 
 class _Loop:
