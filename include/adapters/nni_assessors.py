@@ -12,8 +12,8 @@ from include.adapters.nni_engines import quiet_nni, seeded
 from include.errors import ConfigError, ProblemsError
 from include.ports import Assessor, Decision
 from include.search import assessors
-from include.search._wording import nearest
 from include.search.config import ClassConfig
+from include.search.wording import nearest
 
 CURVEFITTING = "Curvefitting"
 _CURVE_ARGUMENTS = ("epoch_num", "start_step", "threshold", "gap", "optimize_mode")

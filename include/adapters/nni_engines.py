@@ -48,6 +48,7 @@ def tpe(optimize_mode: str, tpe_args: Mapping[str, Any]) -> Engine:
         tuner = TpeTuner(optimize_mode=optimize_mode, seed=0, tpe_args=dict(tpe_args))
         tuner.update_search_space(nni_spaces.to_nni(space.domains, nni_spaces.ORDERED))
         tuner.dedup = _as_it_is
+        tuner.space = _deeply_nested(tuner.space)
         for number, (trial, value) in enumerate(told_values(history, optimize_mode)):
             tuner._running_params[number] = nni_spaces.to_records(space.domains, trial.parameters)
             tuner.receive_trial_result(number, None, value)
@@ -80,6 +81,7 @@ def uniform_random() -> Engine:
         def suggest(attempt: int) -> dict[str, Any]:
             tuner = RandomTuner(seed=[seed, asks, attempt])
             tuner.update_search_space(nni_spaces.to_nni(space.domains, nni_spaces.PLAIN))
+            tuner.space = _deeply_nested(tuner.space)
             return nni_spaces.from_nni(space.domains, tuner.generate_parameters(0))
 
         return suggest
@@ -103,6 +105,7 @@ def grid() -> Engine:
         specs = nni_spaces.to_nni(space.domains, nni_spaces.GRID)
         if specs:
             tuner.update_search_space(specs)
+            tuner.space = _deeply_nested(tuner.space)
 
         def suggest(attempt: int) -> dict[str, Any]:
             try:
@@ -260,6 +263,17 @@ def _small(*entropy: int) -> int:
 
 def _inside(space: SearchSpace, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     return [trial for trial in trials if space.contains(trial.parameters)]
+
+
+def _deeply_nested(specs: Mapping[Any, Any]) -> dict[Any, Any]:
+    """NNI raises KeyError on a choice within a choice within a branch that wasn't chosen."""
+    from nni.common.hpo_utils import ParameterSpec
+
+    class Spec(ParameterSpec):  # type: ignore[misc]
+        def is_activated_in(self, partial_parameters: Mapping[Any, Any]) -> bool:
+            return not self.is_nested() or partial_parameters.get(self.key[:-2]) == self.key[-2]
+
+    return {key: Spec(*spec) for key, spec in specs.items()}
 
 
 def _as_it_is(parameters: Any) -> Any:

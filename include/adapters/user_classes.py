@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from include.errors import ConfigError
-from include.search._wording import nearest
+from include.search.wording import nearest
 
 _IMPORT = threading.RLock()
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from include.errors import ConfigError, ProblemsError
 from include.ports import Assessor, Decision
-from include.search._wording import nearest
+from include.search.wording import nearest
 
 PAI = "PAIAssessor"
 MEDIANSTOP = "Medianstop"

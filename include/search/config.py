@@ -16,10 +16,10 @@ from typing import Any
 from include.errors import ConfigError, EasyRecAutoMLError, ProblemsError
 from include.search import _config_keys as keys
 from include.search import _yaml, assessors, space, trial_command
-from include.search._wording import nearest
 from include.search.assessors import MODES
 from include.search.space import SearchSpace
 from include.search.trial_command import BEGIN, TrialCommand
+from include.search.wording import nearest
 
 DEFAULT_TUNER = "TPE"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

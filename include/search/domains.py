@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from include.search._wording import canonical
+from include.search.wording import canonical
 
 NAME = "_name"
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {

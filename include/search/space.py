@@ -12,7 +12,6 @@ from typing import Any
 
 from include.errors import ConfigError, ProblemsError, SearchSpaceError
 from include.search import lenient_json
-from include.search._wording import canonical, nearest
 from include.search.domains import (
     ARGUMENTS,
     NAME,
@@ -25,6 +24,7 @@ from include.search.domains import (
     combinations,
     contains_all,
 )
+from include.search.wording import canonical, nearest
 
 COMBINED = "combine_params"
 """The one key of a space for the Batch tuner: a choice of complete parameter sets."""

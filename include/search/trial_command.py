@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from include.search._wording import nearest
+from include.search.wording import nearest
 
 _OPTIONS = {
     "--config": "the ini file",
