@@ -22,7 +22,7 @@ from include.pipeline_config.messages import Message, inline_value, typed_value
 from include.pipeline_config.values import EnumName, RawLiteral
 from include.pipeline_config.view import View
 
-WAY_OUT = "apply the parameters to a patched config instead, which EasyRec then reads as it is"
+WAY_OUT = "write a patched config instead (parameters_via: patched_config), which has no such limits"
 YAML_KEY_LIMIT = 1024
 """Characters of a key, its quotes and escapes included, that YAML looks back over."""
 

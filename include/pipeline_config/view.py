@@ -298,7 +298,7 @@ class View:
             return _NothingThereError(message, where=key.text)
         spec = self.spec(places[0].message, step.name, key.text)
         elements = [element for place in places for element in self.elements(place, spec)]
-        hint = _counted(len(elements)) + self._other_layout(spec)
+        hint = _counted(len(elements))
         if isinstance(step.selector, Condition) and elements:
             compared = (self._compared(step.selector, item, spec, key) for _, item in elements)
             there = list(dict.fromkeys(str(found[0]) for found in compared if found))
@@ -307,7 +307,7 @@ class View:
             hint = f"{path} is {listed([*close, *(t for t in there if t not in close)])}"
             if not there:
                 hint = f"{_counted(len(elements))}, none of them with {path}"
-        return _NothingThereError(message, where=key.text, hint=hint)
+        return _NothingThereError(message, where=key.text, hint=hint + self._other_layout(spec))
 
     def _other_layout(self, spec: FieldSpec) -> str:
         """Features lie in one of two places; EasyRec's edits look only where the key says."""
