@@ -1,0 +1,149 @@
+"""Exceptions of pyodps, oss2 and requests become errors of ours, here and nowhere else.
+
+Three questions decide: can the same call succeed later, may it have been carried out although its answer
+is missing, and who has to do something. The clients' classes are told apart by ``status_code`` and ``code``,
+not by name: the same trouble arrives as different classes, so neither client has to be imported here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NoReturn
+from xml.etree.ElementTree import ParseError
+
+import requests
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
+
+from include.errors import (
+    AccessError,
+    AlreadyExistsError,
+    ConfigError,
+    EasyRecAutoMLError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PermanentError,
+    RetryableError,
+)
+
+_THROTTLED = re.compile(r"throttl|toomanyrequests|flowexceeded|qpslimit|slowdown|requestlimit", re.IGNORECASE)
+_ODPS_ACCESS = re.compile(
+    r"ODPS-0410|ODPS-0420095|ODPS-0130013|NoPermission|Unauthorized|AuthorizationRequired|SignatureNotMatch"
+    r"|AuthenticationRequestExpired|AccessDenied|InvalidAccessKey|SecurityToken"
+)
+_ODPS_TRANSIENT = re.compile(r"ODPS-0010000|InternalServerError|ServiceUnavailable|RequestTimeout")
+_OSS_ACCESS = re.compile(r"AccessDenied|AccessKey|Signature|SecurityToken|RequestTimeTooSkewed|Forbidden")
+_OSS_TRANSIENT = re.compile(r"Timeout|InternalError|ServiceUnavailable")
+
+
+def raise_maxcompute(error: Exception, *, where: str, posted: bool = False) -> NoReturn:
+    """Raise what a failed MaxCompute call means. ``posted``: the call must not be repeated blindly.
+
+    An exception that is neither pyodps's nor requests's is raised again as it is.
+    """
+    ours = _maxcompute(error, where, posted)
+    if ours is None:
+        raise error
+    raise ours from error
+
+
+def raise_oss(error: Exception, *, where: str, bucket: str) -> NoReturn:
+    """Raise what a failed OSS call means; an exception of no client is raised again as it is."""
+    ours = _oss(error, where, bucket)
+    if ours is None:
+        raise error
+    raise ours from error
+
+
+def _maxcompute(error: Any, where: str, posted: bool) -> EasyRecAutoMLError | None:
+    lost = OutcomeUnknownError if posted else RetryableError
+    if isinstance(error, requests.RequestException):  # also pyodps's own ConnectTimeout
+        return _network(error, "MaxCompute", where, lost)
+    if isinstance(error, ParseError):
+        return lost("MaxCompute's answer is not XML", where=where, hint="a proxy in between?")
+    if not hasattr(error, "status_code") or not hasattr(error, "request_id"):
+        return None
+    status, code = error.status_code, str(error.code or "")
+    message = f"MaxCompute: {_one_line(error.args[0])}"
+    if error.request_id:
+        message += f" [request {error.request_id}]"
+    text = f"{type(error).__name__} {code} {message}"
+    if status == 429 or _THROTTLED.search(code):
+        return RetryableError(message, where=where)
+    if status in (401, 403) or _ODPS_ACCESS.search(text):
+        hint = "check the keys and permissions of the MaxCompute connection"
+        return AccessError(message, where=where, hint=hint)
+    if status == 404 or "NoSuch" in type(error).__name__:
+        return NotFoundError(message, where=where)
+    if status is None and "Location header" in message:
+        return lost(message, where=where)
+    if (status or 0) >= 500 or (status is None and _ODPS_TRANSIENT.search(text)):
+        return lost(message, where=where)
+    if status == 408:
+        return lost(message, where=where)
+    return PermanentError(message, where=where)
+
+
+def _oss(error: Any, where: str, bucket: str) -> EasyRecAutoMLError | None:
+    cause = getattr(error, "exception", error)  # oss2 wraps what requests raises
+    if isinstance(cause, requests.RequestException):
+        return _network(cause, "OSS", where, RetryableError)
+    if not hasattr(error, "request_id") or not hasattr(error, "status"):
+        return None
+    status, code = error.status, str(error.code or "")
+    message = f"OSS: {code or status} {_one_line(error.message or error.body)}".rstrip()
+    if error.request_id:
+        message += f" [request {error.request_id}]"
+    if status >= 500 or status in (408, 429) or _THROTTLED.search(code) or _OSS_TRANSIENT.search(code):
+        return RetryableError(message, where=where)
+    if "InconsistentError" in type(error).__name__:
+        return RetryableError(f"OSS: what arrived is damaged: {message}", where=where)
+    if code == "NoSuchBucket":
+        return NotFoundError(
+            f"OSS bucket {bucket} does not exist", where=where, hint="check the bucket's name"
+        )
+    if status == 404:
+        return NotFoundError("no such object", where=where)
+    if status in (401, 403) or _OSS_ACCESS.search(code):
+        hint = f"check the keys of the OSS connection and their rights on bucket {bucket}"
+        return AccessError(message, where=where, hint=hint)
+    if code == "FileAlreadyExists":
+        return AlreadyExistsError("the object exists", where=where)
+    return PermanentError(message, where=where)
+
+
+def _network(
+    error: requests.RequestException, service: str, where: str, lost: type[RetryableError]
+) -> EasyRecAutoMLError:
+    # The exception's text is not shown: it holds URLs with signatures.
+    kind = type(error).__name__
+    bad_address = (
+        requests.exceptions.InvalidURL,
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.MissingSchema,
+    )
+    if isinstance(error, bad_address):
+        return ConfigError(
+            f"the endpoint of {service} is not an address", where=where, hint="http(s)://<host>"
+        )
+    if isinstance(error, requests.exceptions.SSLError):
+        return PermanentError(f"{service}'s certificate was not accepted", where=where)
+    if _never_sent(error):
+        return RetryableError(
+            f"{service} can't be reached ({kind})", where=where, hint="check the endpoint and the network"
+        )
+    return lost(f"{service} gave no complete answer ({kind})", where=where)
+
+
+def _never_sent(error: requests.RequestException) -> bool:
+    if isinstance(error, requests.ConnectTimeout):
+        return True
+    reason = error.args[0] if error.args else None
+    if isinstance(reason, MaxRetryError):
+        reason = reason.reason
+    return isinstance(reason, (NewConnectionError, ConnectTimeoutError))
+
+
+def _one_line(text: object) -> str:
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    return " ".join(str(text).split())[:500]

@@ -1,0 +1,356 @@
+"""JobService and TableCatalog on pyodps. Importing this takes a second (pyodps): import it late."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+from xml.etree.ElementTree import ParseError
+
+from odps import ODPS, serializers
+from odps.accounts import StsAccount
+from odps.models.core import XMLRemoteModel
+from odps.rest import RestClient
+
+from include import names
+from include.adapters.connections import MaxComputeCredentials
+from include.adapters.errors import raise_maxcompute
+from include.adapters.retries import TIMEOUTS, Retries
+from include.errors import AccessError, NotFoundError, PermanentError, RetryableError
+from include.ports import JobPayload, JobState, JobStatus, OwnedJob
+
+log = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+_SETTING = "EXT_TASK_ID"
+_TRAIN = "train"
+_PARENT = "job"
+_REMEMBERED = 20_000
+"""Instances whose owner is remembered; what was submitted never changes."""
+_NESTING = 4
+_TERMINATED, _SUSPENDED = "Terminated", "Suspended"
+
+
+class _Rest(RestClient):  # type: ignore[misc]
+    """Our time-outs, and none of pyodps's own repetitions: ``Retries`` decides."""
+
+    def request(self, url: str, method: str, stream: bool = False, **options: Any) -> Any:
+        options.setdefault("timeout", TIMEOUTS)
+        return super().request(url, method, stream=stream, **options)
+
+    def upload_survey_log(self) -> None:
+        """pyodps would report its usage with a request of its own."""
+
+
+class _Odps(ODPS):  # type: ignore[misc]
+    """A client whose constructor sends nothing: hosts of links are looked up when a link is asked for."""
+
+    def get_logview_host(self) -> Any:
+        return None
+
+    def get_job_insight_host(self) -> Any:
+        return None
+
+    @property
+    def logview_host(self) -> Any:
+        return super().get_logview_host()
+
+    @property
+    def job_insight_host(self) -> Any:
+        return super().get_job_insight_host()
+
+
+class _XflowInstance(XMLRemoteModel):  # type: ignore[misc]
+    """As pyodps's own, with the ``Guid`` that makes the service answer the same key with the same job."""
+
+    _root = "XflowInstance"
+    __slots__ = ("guid", "parameters", "properties", "xflow_name", "xflow_project")
+    xflow_project = serializers.XMLNodeField("Project")
+    xflow_name = serializers.XMLNodeField("Xflow")
+    parameters = serializers.XMLNodePropertiesField(
+        "Parameters", "Parameter", key_tag="Key", value_tag="Value", required=True
+    )
+    guid = serializers.XMLNodeField("Guid")
+    properties = serializers.XMLNodePropertiesField("Config", "Property", key_tag="Name", value_tag="Value")
+
+
+class _Submission(XMLRemoteModel):  # type: ignore[misc]
+    _root = "Instance"
+    instance = serializers.XMLNodeReferenceField(_XflowInstance, "XflowInstance")
+
+
+class _InstanceAnswer(XMLRemoteModel):  # type: ignore[misc]
+    _root = "Instance"
+    status = serializers.XMLNodeField("Status")
+
+
+class _Client:
+    """One project through one pyodps client; every call is bounded and raises only errors of ours."""
+
+    def __init__(self, credentials: MaxComputeCredentials, retries: Retries) -> None:
+        keys = credentials
+        options: dict[str, Any] = {
+            "project": keys.project,
+            "endpoint": keys.endpoint,
+            "rest_client_cls": _Rest,
+            "rest_client_kwargs": {"retry_enabled": False},
+            "overwrite_global": False,
+        }
+        if keys.security_token:
+            account = StsAccount(keys.access_key_id, keys.access_key_secret, keys.security_token)
+            self.odps: Any = _Odps(account=account, **options)
+        else:
+            self.odps = _Odps(keys.access_key_id, keys.access_key_secret, **options)
+        self.project = self.odps.get_project()
+        self.retries = retries
+
+    def call(self, where: str, attempt: Callable[[], Result]) -> Result:
+        return self.retries.call(lambda: self.once(where, attempt))
+
+    def once(self, where: str, attempt: Callable[[], Result], *, posted: bool = False) -> Result:
+        try:
+            return attempt()
+        except Exception as error:  # noqa: BLE001 - raised again as ours, or as it is
+            raise_maxcompute(error, where=where, posted=posted)
+
+
+class MaxComputeJobs:
+    """PAI jobs as MaxCompute instances (reference R4). Keep one per connection; it is thread-safe."""
+
+    def __init__(self, credentials: MaxComputeCredentials, *, retries: Retries | None = None) -> None:
+        """No request is sent here."""
+        self._client = _Client(credentials, retries or Retries())
+        self._lock = threading.Lock()
+        self._tokens: OrderedDict[str, tuple[str, str] | None] = OrderedDict()
+        self._trained: set[str] = set()
+
+    def submit(self, payload: JobPayload, *, submission_key: str, store_uuid: str) -> str:
+        token = names.settings_token(store_uuid, submission_key)
+        submission = _Submission(
+            instance=_XflowInstance(
+                xflow_project=payload.xflow_project,
+                xflow_name=payload.xflow_name,
+                parameters=OrderedDict(payload.parameters),
+                guid=submission_key,
+                properties=OrderedDict(settings=json.dumps({_SETTING: token})),
+            )
+        )
+        xml = submission.serialize()
+
+        def attempt() -> str:
+            started: list[str] = []
+            try:
+                self._client.project.instances.create(xml=xml, create_callback=started.append)
+            except Exception:
+                if not started:
+                    raise
+                log.warning("job %s was started; the rest of the answer was damaged", started[0])
+            return started[0]
+
+        where = f"submission {submission_key}"
+        return self._client.retries.call(lambda: self._client.once(where, attempt, posted=True))
+
+    def find(self, *, submission_key: str, store_uuid: str, since: datetime) -> str | None:
+        for instance in self._instances(since):
+            if self._token(instance.id) == (store_uuid, submission_key):
+                job_id: str = instance.id
+                return job_id
+        return None
+
+    def list_owned(self, *, store_uuid: str, since: datetime) -> Sequence[OwnedJob]:
+        owned = []
+        for instance in self._instances(since):
+            token = self._token(instance.id)
+            if token is not None and token[0] == store_uuid:
+                status = self.status(instance.id)
+                owned.append(OwnedJob(instance.id, token[1], status.state, status.started_at))
+        return owned
+
+    def status(self, job_id: str) -> JobStatus:
+        answer, started, ended = self._fetch(job_id)
+        subs = self._sub_instances(job_id)
+        state, message = self._state(job_id, answer, subs)
+        return JobStatus(state, message, subs, started, ended if state.is_terminal else None)
+
+    def stop(self, job_id: str) -> None:
+        """Whether stopping a job stops its parts is not documented, so each part is stopped as well."""
+        stopped: set[str] = set()
+        self._stop_parts(job_id, stopped)
+        self._stop_one(job_id)
+        self._stop_parts(job_id, stopped)  # a part may have shown up in between
+
+    def logview(self, job_id: str, *, hours: int = 1) -> Mapping[str, str]:
+        ids = {_PARENT: job_id, **self._sub_instances(job_id)}
+        return {name: self._link(instance_id, hours) for name, instance_id in ids.items()}
+
+    def _state(self, job_id: str, answer: str, subs: Mapping[str, str]) -> tuple[JobState, str]:
+        if answer == _TERMINATED:
+            return self._end(job_id, subs)
+        return (JobState.RUNNING if self._is_training(subs) else JobState.WAITING), ""
+
+    def _is_training(self, subs: Mapping[str, str]) -> bool:
+        train = subs.get(_TRAIN)
+        if train is None:
+            return False
+        if train not in self._trained and self._fetch(train)[0] != _SUSPENDED:
+            self._trained.add(train)
+        return train in self._trained
+
+    def _end(self, job_id: str, subs: Mapping[str, str]) -> tuple[JobState, str]:
+        """How a terminated job ended; its parts know better than the job why."""
+        states = self._task_states(job_id)
+        if states <= {"SUCCESS"}:
+            return JobState.SUCCEEDED, ""
+        if not states & {"FAILED", "CANCELLED"}:
+            return JobState.RUNNING, ""  # terminated, but its tasks have not been settled yet
+        ids = [job_id, *subs.values()]
+        cancelled = "CANCELLED" in states or any("CANCELLED" in self._task_states(s) for s in subs.values())
+        texts = list(OrderedDict.fromkeys(text for each in ids if (text := self._result(each))))
+        state = JobState.CANCELLED if cancelled else JobState.FAILED
+        return state, "; ".join(texts) or f"MaxCompute gives no reason for job {job_id}"
+
+    def _task_states(self, instance_id: str) -> set[str]:
+        tasks = self._call(instance_id, lambda i: i.get_task_statuses(retry=False))
+        return {str(task.status.value).upper() for task in tasks.values()}
+
+    def _result(self, instance_id: str) -> str:
+        try:
+            results = self._call(instance_id, lambda i: i.get_task_results(retry=False))
+        except PermanentError as error:
+            return f"its result can't be read ({error.message})"
+        return "; ".join(" ".join(str(text).split())[:1000] for text in results.values() if text)
+
+    def _fetch(self, instance_id: str) -> tuple[str, datetime | None, datetime | None]:
+        """Status, start and end of an instance in one request."""
+
+        def get(instance: Any) -> tuple[str, Any]:
+            response = self._client.odps.rest.get(instance.resource())
+            status = _InstanceAnswer.parse(self._client.odps.rest, response).status
+            if not status:
+                raise ParseError("no status")
+            return status, response.headers
+
+        status, headers = self._call(instance_id, get)
+        return status, _time(headers.get("x-odps-start-time")), _time(headers.get("x-odps-end-time"))
+
+    def _sub_instances(self, job_id: str, depth: int = _NESTING) -> dict[str, str]:
+        """Name to id of the parts that exist by now. (pyodps's iterator waits for the job's end.)"""
+        xflows = self._client.project.xflows
+        found: dict[str, str] = {}
+        for name, action in self._call(job_id, xflows.get_xflow_results).items():
+            if not action.instance_id:
+                continue
+            if action.node_type == "Instance":
+                found[name] = action.instance_id
+            elif action.node_type == "SubWorkflow" and depth:
+                found.update(self._sub_instances(action.instance_id, depth - 1))
+        return found
+
+    def _stop_parts(self, job_id: str, stopped: set[str]) -> None:
+        for part in self._sub_instances(job_id).values():
+            if part not in stopped:
+                self._stop_one(part)
+                stopped.add(part)
+
+    def _stop_one(self, instance_id: str) -> None:
+        try:
+            self._call(instance_id, lambda i: i.stop())
+        except (AccessError, NotFoundError):
+            raise
+        except PermanentError as error:
+            # 409: it ended before our request came, unless the service meant something else
+            if self._fetch(instance_id)[0] != _TERMINATED:
+                raise RetryableError(f"can't be stopped: {error.message}", where=error.where) from error
+
+    def _link(self, instance_id: str, hours: int) -> str:
+        link: str = self._call(instance_id, lambda i: i.get_logview_address(hours=hours))
+        return link
+
+    def _instances(self, since: datetime) -> Iterator[Any]:
+        """Our account's instances that were started after ``since``."""
+        start = int(since.timestamp())
+        return iter(
+            self._client.call(
+                "the list of instances",
+                lambda: list(self._client.odps.list_instances(start_time=start, only_owner=True)),
+            )
+        )
+
+    def _token(self, instance_id: str) -> tuple[str, str] | None:
+        """``(store uuid, submission key)`` of a job of ours, from the source as it was submitted."""
+        with self._lock:
+            if instance_id in self._tokens:
+                return self._tokens[instance_id]
+        try:
+            token = self._read_token(instance_id)
+        except NotFoundError:
+            return None  # listed a moment ago: asked again next time
+        with self._lock:
+            self._tokens[instance_id] = token
+            if len(self._tokens) > _REMEMBERED:
+                self._tokens.popitem(last=False)
+        return token
+
+    def _read_token(self, instance_id: str) -> tuple[str, str] | None:
+        xflows = self._client.project.xflows
+        try:
+            source = self._call(instance_id, xflows.get_xflow_source)
+        except (AccessError, NotFoundError):
+            raise  # not knowing whose it is must not look like knowing that it is not ours
+        except PermanentError:
+            return None  # SQL and the like have no such source
+        try:
+            submitted = _Submission.parse(self._client.odps.rest, source).instance
+            settings = json.loads((submitted.properties or {}).get("settings") or "{}")
+            token = settings.get(_SETTING)
+        except (ParseError, json.JSONDecodeError, AttributeError):
+            return None  # somebody else's
+        return names.parse_settings_token(token) if isinstance(token, str) else None
+
+    def _call(self, instance_id: str, attempt: Callable[[Any], Result]) -> Result:
+        instance = self._client.project.instances[instance_id]
+        return self._client.call(f"instance {instance_id}", lambda: attempt(instance))
+
+
+class MaxComputeTables:
+    """What exists in MaxCompute. Keep one per connection; it is thread-safe."""
+
+    def __init__(self, credentials: MaxComputeCredentials, *, retries: Retries | None = None) -> None:
+        """No request is sent here."""
+        self._client = _Client(credentials, retries or Retries())
+
+    def project_exists(self, project: str) -> bool:
+        exists: bool = self._client.call(
+            f"project {project}", lambda: self._client.odps.exist_project(project)
+        )
+        return exists
+
+    def table_exists(self, project: str, table: str) -> bool:
+        exists: bool = self._client.call(
+            f"table {project}.{table}", lambda: self._client.odps.exist_table(table, project=project)
+        )
+        return exists
+
+    def partition_exists(self, project: str, table: str, spec: str) -> bool:
+        def attempt() -> bool:
+            found: bool = self._client.odps.get_table(table, project=project).exist_partition(
+                spec.replace("/", ",")
+            )
+            return found
+
+        try:
+            return self._client.call(f"table {project}.{table}/{spec}", attempt)
+        except NotFoundError:
+            return False
+
+
+def _time(header: str | None) -> datetime | None:
+    """HTTP's time format, as a moment with a zone."""
+    if not header or not header.strip():
+        return None
+    return parsedate_to_datetime(header).astimezone(timezone.utc)
