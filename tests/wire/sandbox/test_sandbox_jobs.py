@@ -37,10 +37,10 @@ def process_of(folder: Path, job: Any) -> int:
 def is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        stat = Path(f"/proc/{pid}/stat")
+        return not Path("/proc/self").exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
         return False
-    stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def task_status(job: Any) -> str:
@@ -104,20 +104,35 @@ def test_a_waiting_job_that_is_stopped_never_starts(odps: ODPS, endpoints: Endpo
     assert training(odps, job) is None
 
 
-def test_a_job_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
-    script = tmp_path / "stubborn.py"
+def test_a_job_is_asked_to_end_and_killed_when_it_does_not(tmp_path: Path) -> None:
+    folder, script = tmp_path / "sandbox", tmp_path / "stubborn.py"
     script.write_text(
         "import os, signal, time\n"
-        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('never', flush=True))\n"
         "print('training in process', os.getpid(), flush=True)\n"
         "while True: time.sleep(1)\n"
     )
-    with Sandbox(tmp_path / "sandbox", 1, [sys.executable, "-I", "-S", str(script)]) as endpoints:
+    with Sandbox(folder, 1, [sys.executable, "-I", "-S", str(script)]) as endpoints:
         odps = connect(endpoints)
         job = train(odps)
         wait_until(lambda: training(odps, job))
-        pid = process_of(tmp_path / "sandbox", job)
+        pid = process_of(folder, job)
         job.stop()
+        wait_until(lambda: not is_running(pid))
+        assert (folder / "jobs" / job.id / "log.txt").read_text().endswith("never\n")
+
+
+def test_what_a_job_leaves_running_ends_with_it(tmp_path: Path) -> None:
+    folder, script = tmp_path / "sandbox", tmp_path / "parent.py"
+    script.write_text(
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-I', '-S', '-c', 'import time; time.sleep(600)'])\n"
+        "print('training in process', child.pid, flush=True)\n"
+    )
+    with Sandbox(folder, 1, [sys.executable, "-I", "-S", str(script)]) as endpoints:
+        job = train(connect(endpoints))
+        wait_until(job.is_successful)
+        pid = process_of(folder, job)
         wait_until(lambda: not is_running(pid))
 
 

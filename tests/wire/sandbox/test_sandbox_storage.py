@@ -86,6 +86,19 @@ def test_writes_and_deletes_in_one_folder_do_not_disturb_each_other(buckets: Buc
         assert all(pool.map(work, range(4)))
 
 
+def test_appends_of_many_at_once_are_all_kept(buckets: BucketStorage) -> None:
+    everyone = threading.Barrier(4)
+
+    def work(number: int) -> None:
+        for log in range(50):
+            everyone.wait(30)
+            buckets.append("bucket", f"log{log}", bytes([number]))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert {bytes(sorted(buckets.read("bucket", f"log{log}"))) for log in range(50)} == {b"\0\1\2\3"}
+
+
 def test_storage_errors_say_what_is_wrong(buckets: BucketStorage) -> None:
     buckets.write("bucket", "a", b"x")
     with pytest.raises(NotFoundError, match="oss://bucket/b"):
