@@ -185,8 +185,12 @@ class _Surgeon:
             if _unchanged(self.view, item, self.spec, value):
                 return []
             return [(item.start, item.end, write_scalar(value, layout.quote_of(item.text)))]
-        if isinstance(item, Body) and self._says(item, value):
-            return []
+        if isinstance(item, Body):
+            if not isinstance(value, Message):
+                message = f"{self.spec.name!r} takes {self.spec.describe()}, but stands here as a message"
+                raise self.view.error(item.start, message, "correct the config by hand")
+            if self._says(item, value):
+                return []
         return [(item.start, item.end, self._value_text(field, item, value))]
 
     def _says(self, body: Body, value: Any) -> bool:

@@ -178,13 +178,15 @@ def sibling_indent(text: str, body: Body) -> str:
 
 def insert_after(text: str, body: Body, after: Field, new: Sequence[str], style: Style) -> list[Splice]:
     """Put fields behind ``after``, with the separators that the body uses."""
-    separator = next((text[f.full_end - 1] for f in reversed(body.fields) if f.full_end > f.end), "")
+    separated = [field.full_end > field.end for field in body.fields]
+    separator = text[body.fields[0].full_end - 1] if separated[0] else ""
     splices: list[Splice] = []
-    if separator and after.full_end == after.end:
+    fields = list(new)
+    if all(separated):
+        fields = [field + separator for field in new]
+    elif all(separated[:-1]) and after is body.fields[-1]:
         splices.append((after.end, after.end, separator))
-        fields = [f"{field}{separator}" for field in new[:-1]] + [new[-1]]
-    else:
-        fields = [f"{field}{separator}" for field in new]
+        fields[:-1] = [field + separator for field in new[:-1]]
     if takes_lines(text, body, after):
         at = _rest_of_line(text, after.full_end)
         assert at is not None

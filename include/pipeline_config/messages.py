@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from include.pipeline_config.literals import is_string
 from include.pipeline_config.reader import Body, Document, Field, Scalar, Sequenced, parse
 from include.pipeline_config.values import RawLiteral, scalar_from, write_scalar
 from include.pipeline_config.view import Target, View
+
+_LIST_LIKE = re.compile(r"[\s,\[\]\"']")
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def _scalars(value: Any, spec: FieldSpec, view: View) -> tuple[Any, ...]:
     if isinstance(value, (list, tuple)):
         return tuple(scalar_from(item, spec, view.table) for item in value)
     text = value.strip() if isinstance(value, str) else None
-    if text is None or not (text.startswith("[") or is_string(text)):
+    if text is None or not _LIST_LIKE.search(text):
         return (scalar_from(value, spec, view.table),)
     document = _parsed(f"{spec.name}: {text}")
     if document is None or len(document.root.fields) != 1:

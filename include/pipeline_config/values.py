@@ -162,10 +162,9 @@ def _float(value: Any, spec: FieldSpec, finite: bool) -> float:
 
 
 def _bool(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.strip() in ("true", "True", "false", "False"):
-        return value.strip() in ("true", "True")
+    text = str(value).strip()  # numpy's booleans included
+    if text in ("true", "True", "false", "False"):
+        return text in ("true", "True")
     raise ValueError(f"{value!r} is not a boolean; it takes true or false")
 
 

@@ -314,16 +314,15 @@ class View:
         other = _LAYOUTS.get((spec.owner, spec.name))
         if other is None:
             return ""
+        fg = self.table.messages[self.table.root]["fg_json_path"]
+        path = str(self.current(self.root, fg))
+        if path and not path.startswith("!"):
+            return "; EasyRec takes this config's features from fg_json_path"
         place = self.root
         for name in other[:-1]:
             place = self.child(place, self.table.messages[place.message][name])
         count = len(self.elements(place, self.table.messages[place.message][other[-1]]))
-        fg = self.table.messages[self.table.root].get("fg_json_path")
-        if count:
-            return f"; this config has {count} in {'.'.join(other)}"
-        if fg and self.current(self.root, fg):
-            return "; EasyRec takes this config's features from fg_json_path"
-        return ""
+        return f"; this config has {count} in {'.'.join(other)}" if count else ""
 
 
 class _NothingThereError(ConfigEditError):

@@ -305,6 +305,35 @@ def test_what_cannot_be_edited_is_refused_with_what_is_there(
     assert re.search(hint, caught.value.hint)
 
 
+@pytest.mark.parametrize("text", ["train_config { num_steps {} }", "train_config { num_steps: [1, 2] }"])
+def test_a_config_that_cannot_be_right_is_refused_where_it_is_wrong(text: str) -> None:
+    with pytest.raises(ConfigEditError, match="'num_steps' takes") as caught:
+        edit_text(text, {"train_config.num_steps": 4})
+    assert caught.value.where.startswith("line 1, column 2")
+
+
+def test_a_literal_that_does_not_fit_its_field_can_be_corrected() -> None:
+    assert (
+        edit_text("train_config { num_steps: 'x' }", {"train_config.num_steps": 4})
+        == "train_config { num_steps: 4 }"
+    )
+
+
+def test_one_literal_edited_twice_keeps_the_last_value() -> None:
+    edits = {"feature_configs[0].embedding_dim": 121, "feature_configs[-3].embedding_dim": 7}
+    assert values_at(edit_text(FLAT, edits), "feature_configs[0].embedding_dim") == [7]
+
+
+def test_a_float_condition_compares_the_32_bits_that_easyrec_compares() -> None:
+    text = "model_config { dbmtl { task_towers { weight: 0.1 } task_towers { weight: 0.7 } } }"
+    key = "model_config.dbmtl.task_towers[weight%s].label_name"
+    assert edit_text(text, {key % ">=0.1": "x"}).count("x") == 2
+    assert edit_text(text, {key % "<0.7": "x"}).count("x") == 2  # 0.7 is a little less as a float
+    with pytest.raises(ConfigEditError) as caught:
+        edit_text(text, {key % "=0.1": "x"})
+    assert "0.10000000149" in caught.value.hint
+
+
 def test_fields_of_a_newer_easyrec_are_edited_when_they_are_allowed() -> None:
     text = "train_config { new_field: 3 newer { a: KIND } }"
     edits = {"train_config.new_field": 4, "train_config.newer.a": "OTHER", "train_config.newest": "x"}
