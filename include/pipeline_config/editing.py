@@ -38,14 +38,16 @@ def edit_text(
     value does not fit, a selector matches nothing. Reference R29.
     """
     draft = Draft(text, allow_unknown_fields)
-    for key, value in single_edits(edits):
+    singles = single_edits(edits)
+    for key, value in singles:
         draft.apply(key, value)
-    if draft.rebuilt and len(edits) > 1:
+    edited = draft.text
+    if draft.rebuilt and len(singles) > 1:
         # Edits that undo each other, e.g. two branches of a oneof, may end where they began.
         before = View(parse(text), table(), allow_unknown_fields)
-        if _same_meaning(before, View(parse(draft.text), table(), allow_unknown_fields)):
+        if _same_meaning(before, draft.view):
             return text
-    return draft.text
+    return edited
 
 
 def single_edits(edits: Mapping[str, Any]) -> list[tuple[Key, Any]]:
@@ -85,7 +87,7 @@ class Draft:
 
     @property
     def text(self) -> str:
-        self._settle()
+        self._replace(self._literals_outside(()))
         return self.view.document.text
 
     def apply(self, key: Key, value: Any) -> None:
@@ -94,13 +96,11 @@ class Draft:
         values = [self.convert(target, value, key) for target in targets]
         if self._in_place(targets, values):
             return
-        if self._literals:  # offsets must be those of the text that is edited
-            self._settle()
-            targets = self.view.select(key)
         pairs = zip(targets, values, strict=True)
         splices = [s for target, typed in pairs for s in _Surgeon(self.view, target).splices(typed)]
-        self.rebuilt |= bool(splices)
-        self._replace(splices)
+        if splices:
+            self.rebuilt = True
+            self._replace([*self._literals_outside(splices), *splices])
 
     def convert(self, target: Target, value: Any, key: Key) -> Any:
         """``value`` as ``target`` holds it. Raises ConfigEditError."""
@@ -130,14 +130,19 @@ class Draft:
         found = self.view.occurrences(target.place, target.spec)
         return found[-1].value if found and not target.spec.repeated else None
 
-    def _settle(self) -> None:
-        self._replace([(*span, new) for span, new in self._literals.items()])
-        self._literals = {}
+    def _literals_outside(self, splices: Sequence[layout.Splice]) -> list[layout.Splice]:
+        """The replaced literals that ``splices`` leave standing."""
+        return [
+            (start, end, new)
+            for (start, end), new in self._literals.items()
+            if not any(first <= start and end <= last for first, last, _ in splices)
+        ]
 
     def _replace(self, splices: Sequence[layout.Splice]) -> None:
         if splices:
             text = layout.spliced(self.view.document.text, splices)
             self.view = View(parse(text), table(), self._allow_unknown)
+            self._literals = {}
 
 
 def _same_meaning(left: View, right: View) -> bool:

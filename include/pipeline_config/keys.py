@@ -10,6 +10,7 @@ from include.errors import ConfigEditError
 FORMS = "[3], [:], [5:], [:13], [3:12] or [path=value] with =, >=, <=, > or <"
 OPERATORS = (">=", "<=", ">", "<", "=")
 
+_MAX_DEPTH = 20
 _NAME = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*")
 _INDEX = re.compile(r"\s*([-+]?[0-9]+)\s*")
 _SLICE = re.compile(r"\s*([-+]?[0-9]+)?\s*:\s*([-+]?[0-9]+)?\s*")
@@ -63,8 +64,9 @@ def parse_keys(text: str) -> list[Key]:
 
 
 class _KeyParser:
-    def __init__(self, text: str, ends: str = ";") -> None:
+    def __init__(self, text: str, ends: str = ";", depth: int = 0) -> None:
         self.text = text
+        self.depth = depth
         self.ends = ends
         """What may follow a path: ``;`` behind a key, an operator inside a selector."""
 
@@ -147,7 +149,9 @@ class _KeyParser:
             return Index(int(found[1]))
         if found := _SLICE.fullmatch(inner):
             return Range(*(None if bound is None else int(bound) for bound in found.groups()))
-        parser = _KeyParser(inner, "=<>")
+        if self.depth >= _MAX_DEPTH:
+            raise self._error(start, f"more than {_MAX_DEPTH} selectors in each other")
+        parser = _KeyParser(inner, "=<>", self.depth + 1)
         try:
             path, pos = parser._path(0)
         except ConfigEditError:

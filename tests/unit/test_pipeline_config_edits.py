@@ -319,6 +319,14 @@ def test_a_literal_that_does_not_fit_its_field_can_be_corrected() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "key", ["a[" * 3000 + "b=1" + "]" * 3000, "a[" * 30_000, "]" * 30_000, "a." * 30_000 + "a"]
+)
+def test_an_absurd_key_is_an_error_at_once(key: str) -> None:
+    with pytest.raises(ConfigEditError):
+        edit_text(FLAT, {key: 1})
+
+
 def test_one_literal_edited_twice_keeps_the_last_value() -> None:
     edits = {"feature_configs[0].embedding_dim": 121, "feature_configs[-3].embedding_dim": 7}
     assert values_at(edit_text(FLAT, edits), "feature_configs[0].embedding_dim") == [7]

@@ -145,6 +145,7 @@ def test_written_strings_read_back_here_and_in_protobuf(text: str, quote: str) -
     assert text_format.Parse(f"model_dir: {literal}", config_class()()).model_dir == text
 
 
+@pytest.mark.filterwarnings("ignore:invalid escape:DeprecationWarning", "ignore:invalid escape:SyntaxWarning")
 @pytest.mark.parametrize(
     "literal",
     [
