@@ -169,6 +169,15 @@ def test_two_models_may_each_have_a_file_of_the_same_name(tmp_path: Path) -> Non
     assert not {"mine", "helper", "pai_assessor", "hpo_nni"} & sys.modules.keys()
 
 
+def test_a_users_file_may_have_the_name_of_an_installed_module(folder: Path) -> None:
+    import colorsys
+
+    (folder / "colorsys.py").write_text("LIMIT = 0.9\n")
+    (folder / "helper.py").write_text("from colorsys import LIMIT\n")
+    assert nni_assessors.create(config_of("Threshold", folder)).assess(0, {0: [0.8]}).stop
+    assert sys.modules["colorsys"] is colorsys
+
+
 @pytest.mark.parametrize(
     ("class_args", "words"),
     [

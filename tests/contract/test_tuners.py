@@ -309,6 +309,14 @@ def test_evolution_learns_from_results() -> None:
     assert sum(values[-20:]) > sum(values[:20])
 
 
+def test_evolution_mutates_what_was_run_not_what_it_would_have_chosen_itself() -> None:
+    space = space_of({f"k{n}": {"_type": "randint", "_value": [0, 10**6]} for n in range(8)})
+    ran = {f"k{n}": 100 + n for n in range(8)}
+    tuner = tuner_of("Evolution", space, population_size=1)
+    found = tuner.ask([TrialRecord(0, ran, 0.5)], [], 3)
+    assert sum(found[key] == value for key, value in ran.items()) == 7
+
+
 @pytest.mark.parametrize("concurrency", [1, 4, 40])
 def test_evolution_takes_more_trials_at_a_time_than_its_population(concurrency: int) -> None:
     assert (
