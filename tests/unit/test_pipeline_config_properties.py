@@ -136,6 +136,13 @@ def random_target(message: Any, rng: random.Random) -> tuple[str, Any, Any]:
             message = getattr(message, field.name)
 
 
+def selects(text: str, path: str) -> bool:
+    try:
+        return bool(values_at(text, path))
+    except ConfigEditError:
+        return False
+
+
 SEEDS = st.integers(0, 10**9)
 SLOW = settings(max_examples=150, deadline=None)
 
@@ -172,8 +179,9 @@ def test_an_edit_does_to_the_text_what_setting_the_field_does_in_protobuf(seed: 
             setattr(holder, field.name, numbers[0])
     edited = edit_text(text, edits)
     assert printed(merged(edited)) == printed(message)
-    assert edit_text(edited, edits) == edited
     assert difference(edited, printed(message)) == []
+    if all(selects(edited, path) for path in edits):  # a later edit may take an earlier one's message away
+        assert edit_text(edited, edits) == edited
 
 
 @SLOW
