@@ -26,12 +26,13 @@ from include.ports import JobPayload, JobState, JobStatus, OwnedJob
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
+Known = TypeVar("Known")
 
 _SETTING = "EXT_TASK_ID"
 _TRAIN = "train"
 _PARENT = "job"
 _REMEMBERED = 20_000
-"""Instances whose owner is remembered; what was submitted never changes."""
+"""Instances whose owner and end are remembered: neither ever changes."""
 _NESTING = 4
 _TERMINATED, _SUSPENDED = "Terminated", "Suspended"
 
@@ -69,7 +70,8 @@ class _XflowInstance(XMLRemoteModel):  # type: ignore[misc]
     """As pyodps's own, with the ``Guid`` that makes the service answer the same key with the same job."""
 
     _root = "XflowInstance"
-    __slots__ = ("guid", "parameters", "properties", "xflow_name", "xflow_project")
+    # The elements are written in this order, which is the one of the vendor's Java SDK.
+    __slots__ = ("xflow_project", "xflow_name", "parameters", "guid", "properties")  # noqa: RUF023
     xflow_project = serializers.XMLNodeField("Project")
     xflow_name = serializers.XMLNodeField("Xflow")
     parameters = serializers.XMLNodePropertiesField(
@@ -128,6 +130,7 @@ class MaxComputeJobs:
         self._lock = threading.Lock()
         self._tokens: OrderedDict[str, tuple[str, str] | None] = OrderedDict()
         self._trained: set[str] = set()
+        self._ended: OrderedDict[str, JobStatus] = OrderedDict()
 
     def submit(self, payload: JobPayload, *, submission_key: str, store_uuid: str) -> str:
         token = names.settings_token(store_uuid, submission_key)
@@ -172,10 +175,17 @@ class MaxComputeJobs:
         return owned
 
     def status(self, job_id: str) -> JobStatus:
+        with self._lock:
+            if job_id in self._ended:
+                return self._ended[job_id]
         answer, started, ended = self._fetch(job_id)
         subs = self._sub_instances(job_id)
         state, message = self._state(job_id, answer, subs)
-        return JobStatus(state, message, subs, started, ended if state.is_terminal else None)
+        if not state.is_terminal:
+            return JobStatus(state, message, subs, started)
+        status = JobStatus(state, message, subs, started, ended)
+        self._remember(self._ended, job_id, status)  # an end is final
+        return status
 
     def stop(self, job_id: str) -> None:
         """Whether stopping a job stops its parts is not documented, so each part is stopped as well."""
@@ -290,11 +300,14 @@ class MaxComputeJobs:
             token = self._read_token(instance_id)
         except NotFoundError:
             return None  # listed a moment ago: asked again next time
-        with self._lock:
-            self._tokens[instance_id] = token
-            if len(self._tokens) > _REMEMBERED:
-                self._tokens.popitem(last=False)
+        self._remember(self._tokens, instance_id, token)
         return token
+
+    def _remember(self, known: OrderedDict[str, Known], instance_id: str, value: Known) -> None:
+        with self._lock:
+            known[instance_id] = value
+            if len(known) > _REMEMBERED:
+                known.popitem(last=False)
 
     def _read_token(self, instance_id: str) -> tuple[str, str] | None:
         xflows = self._client.project.xflows
@@ -305,10 +318,10 @@ class MaxComputeJobs:
         except PermanentError:
             return None  # SQL and the like have no such source
         try:
-            submitted = _Submission.parse(self._client.odps.rest, source).instance
+            submitted = _Submission.parse(self._client.odps.rest, source.decode("utf-8")).instance
             settings = json.loads((submitted.properties or {}).get("settings") or "{}")
             token = settings.get(_SETTING)
-        except (ParseError, json.JSONDecodeError, AttributeError):
+        except (ParseError, ValueError, AttributeError):
             return None  # somebody else's
         return names.parse_settings_token(token) if isinstance(token, str) else None
 
