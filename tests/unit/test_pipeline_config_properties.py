@@ -110,6 +110,15 @@ def written(message: Any, rng: random.Random, level: int = 0) -> str:
     return newline.join("  " * level + part + rng.choice(end) for part in parts)
 
 
+def random_config(rng: random.Random) -> tuple[str, Any]:
+    """A text and its message; now and then in two parts, which protobuf merges."""
+    parts = [random_message(config_class()(), rng) for _ in range(rng.choice([1, 1, 2]))]
+    text = "\n".join(written(part, rng) for part in parts)
+    message = merged(text)
+    assert len(parts) > 1 or message == parts[0]  # the generator itself
+    return text, message
+
+
 def random_target(message: Any, rng: random.Random) -> tuple[str, Any, Any]:
     """A path, its field, and the message that holds the field; absent messages on the way are made."""
     path: list[str] = []
@@ -151,9 +160,7 @@ SLOW = settings(max_examples=150, deadline=None)
 @given(SEEDS)
 def test_generated_configs_are_reproduced_and_mean_what_protobuf_says(seed: int) -> None:
     rng = random.Random(seed)
-    message = random_message(config_class()(), rng)
-    text = written(message, rng)
-    assert merged(text) == message  # the generator itself
+    text, message = random_config(rng)
     assert parse(text).print() == text
     assert difference(text, printed(message)) == []
 
@@ -162,8 +169,7 @@ def test_generated_configs_are_reproduced_and_mean_what_protobuf_says(seed: int)
 @given(SEEDS)
 def test_an_edit_does_to_the_text_what_setting_the_field_does_in_protobuf(seed: int) -> None:
     rng = random.Random(seed)
-    message = random_message(config_class()(), rng)
-    text = written(message, rng)
+    text, message = random_config(rng)
     edits: dict[str, Any] = {}
     for _ in range(rng.randint(1, 4)):
         path, field, holder = random_target(message, rng)
@@ -188,8 +194,7 @@ def test_an_edit_does_to_the_text_what_setting_the_field_does_in_protobuf(seed: 
 @given(SEEDS)
 def test_an_edited_value_reads_back_and_the_rest_stays(seed: int) -> None:
     rng = random.Random(seed)
-    message = random_message(config_class()(), rng)
-    text = written(message, rng)
+    text, message = random_config(rng)
     path, field, holder = random_target(message, rng)
     assume(not field.is_repeated and holder.HasField(field.name))
     value = random_scalar(field, rng)
@@ -206,8 +211,7 @@ def test_an_edited_value_reads_back_and_the_rest_stays(seed: int) -> None:
 @given(SEEDS)
 def test_a_message_given_as_text_replaces_the_message(seed: int) -> None:
     rng = random.Random(seed)
-    message = random_message(config_class()(), rng)
-    text = written(message, rng)
+    text, message = random_config(rng)
     fields = [f for f in message.DESCRIPTOR.fields if f.message_type and not f.is_repeated]
     field = rng.choice(fields)
     value = random_message(type(getattr(message, field.name))(), rng, 3)
