@@ -99,6 +99,12 @@ def test_all_problems_of_a_search_space_are_found_at_once() -> None:
     )
 
 
+def test_the_upper_end_of_randint_is_not_in_the_range() -> None:
+    key = "data_config.batch_size"
+    assert check_edits(TEXT, {key: domain("randint", 0, 2**32)}) == []
+    assert len(check_edits(TEXT, {key: domain("randint", 0, 2**32 + 1)})) == 1
+
+
 def test_a_key_is_tried_on_what_the_keys_before_it_make() -> None:
     whole, inner = (
         "model_config.dbmtl.task_towers[0]",
