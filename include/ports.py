@@ -7,7 +7,7 @@ Each adapter (``include.adapters``) and each stand-in passes the same contract t
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -39,7 +39,10 @@ class JobPayload:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """A job at one moment. ``sub_instances`` maps names (``train``, …) to instance ids."""
+    """A job at one moment. ``sub_instances`` maps names (``train``, …) to instance ids.
+
+    ``started_at`` and ``ended_at``: of the training where the service tells, else of the whole job.
+    """
 
     state: JobState
     message: str = ""
@@ -174,9 +177,15 @@ class Decision:
 
 
 class Assessor(Protocol):
-    def assess(self, trial: int, histories: Mapping[int, Sequence[float]]) -> Decision:
+    def assess(
+        self,
+        trial: int,
+        histories: Mapping[int, Sequence[float]],
+        finished: Collection[int] | None = None,
+    ) -> Decision:
         """Judge ``trial`` by all trials' objective values so far, finished ones included.
 
-        ``histories`` maps trial number to its values in step order.
+        ``histories`` maps trial number to its values in step order. ``finished``: the trials that ran to
+        their end, for assessors that compare with those only; None when that isn't known.
         """
         ...

@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,7 @@ _STYLES = {
     TrialState.RUNNING: "cyan",
 }
 _SHOWN = 18
+_OTHER_COLUMNS = 56
 
 console = Console()
 
@@ -116,8 +118,8 @@ def _sandbox(folder: Path, data: str) -> Iterator[dict[str, str]]:
         endpoints: dict[str, str] = json.loads(endpoints_file.read_text())
         console.print(f"Sandbox: MaxCompute {endpoints['maxcompute']}, OSS {endpoints['oss']}")
         for line in log_file.read_text().splitlines():
-            if line.startswith("data:"):
-                console.print(f"  {line}", highlight=False, style="dim")
+            if "tables hold" in line:
+                console.print(f"  {line.partition('__main__ ')[2]}", highlight=False, style="dim")
         yield endpoints
     finally:
         _end(process)
@@ -171,7 +173,7 @@ def _upload_pipeline_config(oss: dict[str, Any]) -> None:
 def _search(airflow: LocalAirflow, store: ExperimentStore, arguments: argparse.Namespace) -> bool:
     conf = {"trials": arguments.trials, "seed": arguments.seed, "baseline": True}
     run_id = airflow.trigger(DAG_ID, conf)
-    console.print(f"Begin search: {airflow.url}/dags/{DAG_ID}/runs/{run_id}\n")
+    console.print(f"Begin search: {airflow.url}/dags/{DAG_ID}/runs/{run_id}\n", soft_wrap=True)
     progress = Progress(
         TextColumn("trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
     )
@@ -197,10 +199,9 @@ def _search(airflow: LocalAirflow, store: ExperimentStore, arguments: argparse.N
 
 def _table(report: Report, limit: int | None = _SHOWN) -> Table:
     table = Table(title=f"{report.experiment} ({report.state.lower()})", title_justify="left")
-    for column, justify in (("#", "right"), ("state", "left"), ("metric", "right"), ("evals", "right")):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
-    table.add_column("seconds", justify="right")
-    table.add_column("parameters", overflow="ellipsis", no_wrap=True, ratio=1)
+    for column in ("#", "state", "metric", "evals", "seconds", "parameters"):
+        table.add_column(column, justify="right" if column not in ("state", "parameters") else "left")
+    room = max(20, console.width - _OTHER_COLUMNS)
     for row in report.trials if limit is None else report.trials[-limit:]:
         best = report.best is not None and row.number == report.best.number
         table.add_row(
@@ -209,7 +210,7 @@ def _table(report: Report, limit: int | None = _SHOWN) -> Table:
             "" if row.metric is None else f"{row.metric:.4f}",
             str(row.evaluations),
             f"{row.training_seconds:.1f}",
-            _short(row),
+            textwrap.shorten(_short(row), room, placeholder=" …"),
             style="bold green" if best else _STYLES.get(row.state, "dim"),
         )
     return table

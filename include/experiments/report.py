@@ -29,7 +29,7 @@ class TrialRow:
     evaluations: int
     parameters: Mapping[str, Any]
     training_seconds: float
-    """Seconds between the start of training and its end, 0 when it never trained."""
+    """Seconds that all jobs of the trial trained, replaced ones included."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,12 @@ def summarize(
     evaluations: dict[int, int] = {}
     for result in results:
         evaluations[result.step.trial] = evaluations.get(result.step.trial, 0) + 1
-    rows = tuple(_row(t, evaluations.get(t.number, 0), now) for t in trials)
+    seconds: dict[int, float] = {}
+    for step in steps:
+        if step.started_at is not None:
+            trained = ((step.ended_at or now) - step.started_at).total_seconds()
+            seconds[step.id.trial] = seconds.get(step.id.trial, 0.0) + max(0.0, trained)
+    rows = tuple(_row(t, evaluations.get(t.number, 0), seconds.get(t.number, 0.0)) for t in trials)
     best = _best(rows, experiment.optimize_mode)
     typical = [r.training_seconds for r in rows if r.state is TrialState.SUCCEEDED]
     median = statistics.median(typical) if typical else 0.0
@@ -116,10 +121,7 @@ def to_html(report: Report) -> str:
     return environment.from_string(template).render(report=report, keys=keys, TrialState=TrialState)
 
 
-def _row(trial: Trial, evaluations: int, now: datetime) -> TrialRow:
-    seconds = 0.0
-    if trial.started_at is not None:
-        seconds = max(0.0, ((trial.ended_at or now) - trial.started_at).total_seconds())
+def _row(trial: Trial, evaluations: int, seconds: float) -> TrialRow:
     return TrialRow(
         number=trial.number,
         source=trial.source,

@@ -7,6 +7,7 @@ before it returns, so that a watcher can be thrown away at any moment and anothe
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -69,7 +70,9 @@ class TrialWatcher:
         if status.state.is_terminal:
             return self._job_ended(trial, step, status)
         if new and self._assessor is not None:
-            decision = self._assessor.assess(self._number, store.objective_histories(self._experiment))
+            decision = self._assessor.assess(
+                self._number, store.objective_histories(self._experiment), self._finished()
+            )
             if decision.stop:
                 return self._stop(trial, step, TrialState.EARLY_STOPPED, decision.reason)
         return self._check_deadlines(trial, step, status)
@@ -93,7 +96,7 @@ class TrialWatcher:
     def _note_running(self, trial: Trial, step: Step, status: JobStatus) -> Trial:
         if status.state is JobState.WAITING or trial.state is TrialState.RUNNING:
             return trial
-        self._services.store.step_running(step.id)
+        self._services.store.step_running(step.id, started_at=status.started_at)
         if trial.state is TrialState.SUBMITTED:
             return self._move(trial, TrialState.RUNNING)
         return trial
@@ -147,11 +150,12 @@ class TrialWatcher:
         store = self._services.store
         if status.state is JobState.CANCELLED:
             reason = "the job was stopped outside of this experiment"
-            ended = store.end_step(step.id, StepState.STOPPED, reason=reason)
+            ended = store.end_step(step.id, StepState.STOPPED, reason, ended_at=status.ended_at)
         elif status.state is JobState.FAILED:
-            ended = store.end_step(step.id, StepState.FAILED, reason=status.message or "the job failed")
+            reason = status.message or "the job failed"
+            ended = store.end_step(step.id, StepState.FAILED, reason, ended_at=status.ended_at)
         elif self._results() or self._empty_polls >= _POLLS_FOR_LATE_METRICS:
-            ended = store.end_step(step.id, StepState.SUCCEEDED)
+            ended = store.end_step(step.id, StepState.SUCCEEDED, ended_at=status.ended_at)
         else:
             self._empty_polls += 1
             return trial
@@ -167,11 +171,11 @@ class TrialWatcher:
         final = self._plan.final_result(results)
         if final is not None:
             return self._move(trial, TrialState.SUCCEEDED, metric=final.objective, metrics=final.metrics)
-        reason = (
-            "every value of the objective is NaN or infinite"
-            if results
-            else f"the job ended without one evaluation that has all of {', '.join(self._plan.job.weights)}"
-        )
+        if results:  # NaN teaches the tuner that these parameters diverge
+            reason = "every value of the objective is NaN or infinite"
+            return self._move(trial, TrialState.FAILED, reason, metric=math.nan)
+        wanted = ", ".join(self._plan.job.weights)
+        reason = f"the job ended without one evaluation that has all of {wanted}"
         return self._move(trial, TrialState.FAILED, reason)
 
     def _job_failed(self, trial: Trial, step: Step) -> Trial:
@@ -185,6 +189,10 @@ class TrialWatcher:
         self._empty_polls = 0
         waiting = self._move(trial, TrialState.WAITING, reason)
         return self._starter().ensure_job(waiting)
+
+    def _finished(self) -> set[int]:
+        trials = self._services.store.trials(self._experiment)
+        return {t.number for t in trials if t.state is TrialState.SUCCEEDED}
 
     def _results(self) -> Sequence[Result]:
         return self._services.store.results(self._experiment, self._number)

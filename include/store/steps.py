@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -149,8 +150,12 @@ class Steps(StorePart):
         return self._update_step(connection, row, values)
 
     @writes
-    def step_running(self, connection: Connection, step: StepId) -> Step:
+    def step_running(
+        self, connection: Connection, step: StepId, *, started_at: datetime | None = None
+    ) -> Step:
         """The step's training was seen running; being there already changes nothing.
+
+        ``started_at``: when it began as the service says; None for now.
 
         Raises StateError when it has no job or has ended, NotFoundError.
         """
@@ -162,7 +167,7 @@ class Steps(StorePart):
             raise StateError(f"{in_words(step)} is {state.value}, it can't be running")
         self._step_event(connection, step, "step_running", {})
         return self._update_step(
-            connection, row, {"state": StepState.RUNNING.value, "started_at": self._now()}
+            connection, row, {"state": StepState.RUNNING.value, "started_at": started_at or self._now()}
         )
 
     @writes
@@ -173,9 +178,12 @@ class Steps(StorePart):
         state: StepState,
         reason: str = "",
         *,
+        ended_at: datetime | None = None,
         worker_seconds: float | None = None,
     ) -> Step:
         """Record how the step's job ended; the same end again changes nothing.
+
+        ``ended_at``: when it ended as the service says; None for now.
 
         Stale epochs too: their jobs are stopped after the clear. Raises StateError when ``state`` is
         no end or the step has ended differently, NotFoundError.
@@ -198,7 +206,7 @@ class Steps(StorePart):
             {
                 "state": state.value,
                 "reason": reason,
-                "ended_at": self._now(),
+                "ended_at": ended_at or self._now(),
                 "worker_seconds": worker_seconds,
             },
         )

@@ -114,8 +114,8 @@ class World:
         answer.raise_for_status()
         return answer.json()
 
-    def wait(self, condition: Callable[[], Any], what: str, seconds: float = 90) -> Any:
-        return self.airflow.wait(condition, seconds, what, every=0.1)
+    def wait(self, condition: Callable[[], Any], what: str, seconds: float = 150) -> Any:
+        return self.airflow.wait(condition, seconds, what, every=0.4)
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,7 @@ class Verdict:
     stop: bool = False
     reason: str = "fine"
 
-    def assess(self, trial: int, histories: Any) -> Decision:
+    def assess(self, trial: int, histories: Any, finished: Any = None) -> Decision:
         return Decision(self.stop, self.reason)
 
 

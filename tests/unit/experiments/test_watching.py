@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from unittest import mock
 
@@ -117,6 +118,7 @@ def test_only_nan_is_a_failed_trial_with_its_reason(running):
 
     assert trial.state is TrialState.FAILED
     assert "NaN" in trial.reason
+    assert math.isnan(running.store.history(running.experiment).ended[0].value)  # the tuner is told
 
 
 def test_a_job_that_ends_without_an_evaluation_fails_only_after_a_grace_for_late_files(running):
