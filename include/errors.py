@@ -28,9 +28,7 @@ class EasyRecAutoMLError(Exception):
         return _rebuild, (type(self), self.message, self.where, self.hint)
 
 
-def _rebuild(
-    kind: type[EasyRecAutoMLError], message: str, where: str, hint: str
-) -> EasyRecAutoMLError:
+def _rebuild(kind: type[EasyRecAutoMLError], message: str, where: str, hint: str) -> EasyRecAutoMLError:
     error = kind.__new__(kind)
     EasyRecAutoMLError.__init__(error, message, where=where, hint=hint)
     return error

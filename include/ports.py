@@ -181,6 +181,7 @@ class Assessor(Protocol):
         self,
         trial: int,
         histories: Mapping[int, Sequence[float]],
+        *,
         finished: Collection[int] | None = None,
     ) -> Decision:
         """Judge ``trial`` by all trials' objective values so far, finished ones included.

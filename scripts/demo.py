@@ -20,13 +20,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from include.adapters.connections import OssCredentials
-from include.adapters.oss import OssObjects
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from include.adapters.connections import OssCredentials
+from include.adapters.oss import OssObjects
 from include.experiments.closing import report_of_store
 from include.experiments.plan import Plan
 from include.experiments.report import Report, TrialRow

@@ -71,7 +71,7 @@ class TrialWatcher:
             return self._job_ended(trial, step, status)
         if new and self._assessor is not None:
             decision = self._assessor.assess(
-                self._number, store.objective_histories(self._experiment), self._finished()
+                self._number, store.objective_histories(self._experiment), finished=self._finished()
             )
             if decision.stop:
                 return self._stop(trial, step, TrialState.EARLY_STOPPED, decision.reason)
