@@ -145,6 +145,15 @@ def test_a_long_listing_comes_in_pages(
     assert [i.url for i in objects.list(base)] == [f"{base}{n}" for n in range(8)]
 
 
+def test_a_range_beyond_the_end_downloads_nothing(endpoints: Endpoints, objects: OssObjects) -> None:
+    url = f"oss://{endpoints.bucket}/range"
+    objects.write(url, b"0123456789")
+    control(endpoints, "requests", method="DELETE")
+    assert objects.read_from(url, 10) is None
+    served = [r["status"] for r in control(endpoints, "requests") if r["service"] == "oss"]
+    assert served == [416]  # without x-oss-range-behavior: 200 and the whole object
+
+
 CALLS: dict[str, Callable[[OssObjects, str], object]] = {
     "read": lambda o, url: o.read(url),
     "read_from": lambda o, url: o.read_from(url, 2),

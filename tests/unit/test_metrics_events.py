@@ -101,6 +101,15 @@ def test_a_whole_object_that_is_written_anew_each_time_costs_only_its_new_bytes(
     assert follower.bytes_read < len(data) * 1.1
 
 
+def test_a_file_that_shrank_is_seen_in_the_listing(objects: MemoryObjects, follower: EventFollower) -> None:
+    objects.append(URL, rows(1, 2))
+    follower.poll()
+    objects.write(URL, rows(7))
+    before = follower.requests
+    assert follower.poll() == expected(7)
+    assert follower.requests == before + 2  # the listing, and one read from the beginning
+
+
 def test_files_that_rotate_or_show_up_late_and_whole(objects: MemoryObjects, follower: EventFollower) -> None:
     second, earlier = PREFIX + "events.out.tfevents.1700000009.h", PREFIX + "events.out.tfevents.16.h"
     objects.append(URL, rows(1))
