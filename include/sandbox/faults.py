@@ -1,4 +1,7 @@
-"""Faults on request: what goes wrong on the wire and in jobs when a test or a curious user says so."""
+"""Faults on request: what goes wrong on the wire and in jobs when a test or a curious user says so.
+
+They live in memory: a restarted sandbox has none.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from include.errors import ConfigError
 WIRE_KINDS = ("status", "throttle", "reset_before", "reset_after_commit", "slow", "cut_body")
 JOB_SERVICE = "job"
 SERVICES = ("odps", "oss", JOB_SERVICE)
+_TYPES: dict[str, type] = {"count": int, "status": int, "seconds": float, "options": dict}
 _THROTTLED = {"odps": (429, "TooManyRequests"), "oss": (429, "QpsLimitExceeded")}
 
 
@@ -29,7 +33,7 @@ class Fault:
     - ``reset_before``, ``reset_after_commit``: the connection is reset before or after the request is
       carried out;
     - ``slow``: ``seconds`` pass first (``seconds`` may be combined with any other kind);
-    - ``cut_body``: half of the answer, then a reset.
+    - ``cut_body``: half of the answer, then the end of the connection.
 
     For ``job``, ``path`` is searched in the job's ``model_dir`` and ``kind`` and ``options`` are the
     trainer's (``include.sandbox.trainer.job.Fault``): they reach it in ``job.json``.
@@ -53,6 +57,10 @@ class Fault:
         known = [each.name for each in fields(cls)]
         for name in values:
             _check(name, known, "option of a fault")
+        for name, value in values.items():
+            kind = _TYPES.get(name, str)
+            if not isinstance(value, (int, float) if kind is float else kind):
+                raise ConfigError(f"{name} of a fault is {value!r}", hint=f"give a {kind.__name__}")
         if "service" not in values or "kind" not in values:
             raise ConfigError("a fault needs a service and a kind", hint=f"services: {', '.join(SERVICES)}")
         _check(values["service"], SERVICES, "service")

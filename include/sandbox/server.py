@@ -23,6 +23,8 @@ from include.sandbox.faults import Fault, FaultBook
 
 log = logging.getLogger(__name__)
 
+_STOP_POLL_S = 0.02
+
 
 @dataclass(frozen=True)
 class Request:
@@ -110,7 +112,9 @@ class ServiceServer(ThreadingHTTPServer):
 
     def start(self) -> None:
         name = f"sandbox-{self.service.name}"
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), name=name, daemon=True)
+        self._thread = threading.Thread(
+            target=self.serve_forever, args=(_STOP_POLL_S,), name=name, daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -204,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         if fault.kind == "cut_body":
             self._send(response, cut=True)
-            self._reset()
+            self.close_connection = True
             return None
         return response
 
