@@ -66,7 +66,7 @@ class Fault:
         _check(values["service"], SERVICES, "service")
         if values["service"] != JOB_SERVICE:
             _check(values["kind"], WIRE_KINDS, "kind of fault")
-        if values["kind"] == "throttle":
+        if values["kind"] == "throttle" and values["service"] in _THROTTLED:
             status, code = _THROTTLED[values["service"]]
             values = {"status": status, "code": code, **values, "kind": "status"}
         if values.get("count", 1) < 1:
