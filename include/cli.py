@@ -19,15 +19,14 @@ STORE_ENV = "EASYREC_AUTOML_STORE"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 on success, 1 with one clear message when something is wrong."""
     arguments = _parser().parse_args(argv)
-    run: Callable[[argparse.Namespace], None] = arguments.run
+    run: Callable[[argparse.Namespace], int | None] = arguments.run
     try:
-        run(arguments)
+        return run(arguments) or 0
     except EasyRecAutoMLError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         return 1
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -121,10 +120,10 @@ def _import_connections(arguments: argparse.Namespace) -> None:
     print(f"made connections {', '.join(connections)}; the keys were removed from {arguments.ini}")
 
 
-def _sandbox(arguments: argparse.Namespace) -> None:
+def _sandbox(arguments: argparse.Namespace) -> int:
     from include.sandbox.__main__ import main as sandbox_main
 
-    sandbox_main(arguments.rest)
+    return sandbox_main(arguments.rest)
 
 
 def _experiments(arguments: argparse.Namespace) -> None:

@@ -14,7 +14,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -210,7 +209,7 @@ def _table(report: Report, limit: int | None = _SHOWN) -> Table:
             "" if row.metric is None else f"{row.metric:.4f}",
             str(row.evaluations),
             f"{row.training_seconds:.1f}",
-            textwrap.shorten(_short(row), room, placeholder=" …"),
+            text if len(text := _short(row)) <= room else text[: room - 1] + "…",
             style="bold green" if best else _STYLES.get(row.state, "dim"),
         )
     return table

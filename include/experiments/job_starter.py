@@ -20,9 +20,7 @@ from include.store import Step, StepState
 
 log = logging.getLogger(__name__)
 
-LOOKUP_SECONDS = 60.0
-"""How long a lost answer is looked up before the same key is sent again (design section 5.1)."""
-_LOOKUP_EVERY = 5.0
+_LOOKUP_EVERY = 3.0
 _CLOCK_MARGIN = timedelta(minutes=10)
 _RESENDS = 3
 
@@ -30,7 +28,8 @@ _RESENDS = 3
 class JobStarter:
     """Starts the job of a step at most once, whatever dies in between."""
 
-    def __init__(self, services: Services, *, lookup_seconds: float = LOOKUP_SECONDS) -> None:
+    def __init__(self, services: Services, *, lookup_seconds: float) -> None:
+        """``lookup_seconds``: how long a lost answer is looked up before the same key is sent again."""
         self._services = services
         self._lookup_seconds = lookup_seconds
 

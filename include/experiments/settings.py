@@ -37,6 +37,8 @@ class ModelSettings(BaseModel):
     """Sent as ``-DmaxTrainingTimeInHour`` (unless the ini has a smaller one) and enforced by us as well."""
     max_waiting_hours: Hours = 24.0
     """A job that has not started training by then is stopped."""
+    lost_answer_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
+    """How long a submit whose answer was lost is looked up before the same key is sent again."""
     max_failed_trials: Annotated[int | None, Field(ge=0)] = None
     """More failed trials than this fail the search; without it only a search without any success fails."""
 

@@ -38,11 +38,10 @@ class Assignment:
 
 
 class TrialStarter:
-    def __init__(self, services: Services, plan: Plan, *, lookup_seconds: float | None = None) -> None:
+    def __init__(self, services: Services, plan: Plan) -> None:
         self._services = services
         self._plan = plan
-        options = {} if lookup_seconds is None else {"lookup_seconds": lookup_seconds}
-        self._jobs = JobStarter(services, **options)
+        self._jobs = JobStarter(services, lookup_seconds=plan.settings.lost_answer_seconds)
 
     def start(self, assignment: Assignment, *, task: TaskKey, task_max_tries: int) -> Trial:
         """The task's trial with its job running, or as it ended if it has ended in this epoch.

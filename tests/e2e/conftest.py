@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ SETTINGS = """
 poll_seconds: 0.5
 max_training_hours: 0.006
 max_trial_retries: 1
+lost_answer_seconds: 5
 """
 """Jobs of this size take seconds; the deadline is 21.6 s."""
 
@@ -116,6 +118,16 @@ class World:
 
     def wait(self, condition: Callable[[], Any], what: str, seconds: float = 150) -> Any:
         return self.airflow.wait(condition, seconds, what, every=0.4)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def end_in_order_when_told_to() -> None:
+    """``kill`` ends a test run as Ctrl-C does, so that no Airflow is left behind."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 @pytest.fixture(scope="session")

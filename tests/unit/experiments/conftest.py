@@ -89,7 +89,7 @@ class Lab:
         return TaskKey("dag", "run", "trial", index)
 
     def start(self, index: int = 0, *, max_tries: int = 3, assignment: Assignment | None = None) -> Trial:
-        starter = TrialStarter(self.services, self.plan, lookup_seconds=60)
+        starter = TrialStarter(self.services, self.plan)
         assignment = assignment or Assignment(self.experiment)
         return starter.start(assignment, task=self.task(index), task_max_tries=max_tries)
 
