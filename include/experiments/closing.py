@@ -25,7 +25,7 @@ def close_experiment(services: Services, experiment_id: str, *, dag_id: str, run
     store = services.store
     experiment = store.experiment(experiment_id)
     plan = Plan.from_snapshot(experiment.snapshot)
-    _stop_leftovers(services, experiment_id, dag_id=dag_id, run_id=run_id)
+    _stop_leftovers(services, plan, experiment_id, dag_id=dag_id, run_id=run_id)
     report = report_of_store(store, experiment_id, services.now())
     _publish(services, plan, report)
     failure = _failure(report, plan)
@@ -38,7 +38,7 @@ def close_experiment(services: Services, experiment_id: str, *, dag_id: str, run
     return report
 
 
-def _stop_leftovers(services: Services, experiment_id: str, *, dag_id: str, run_id: str) -> None:
+def _stop_leftovers(services: Services, plan: Plan, experiment_id: str, *, dag_id: str, run_id: str) -> None:
     """A trial of this run that has not ended by now has no task any more that would watch it."""
     store = services.store
     for trial in store.trials(experiment_id):
@@ -50,7 +50,7 @@ def _stop_leftovers(services: Services, experiment_id: str, *, dag_id: str, run_
                 experiment_id, trial.number, epoch=trial.epoch, to=TrialState.CANCELLED, reason=reason
             )
         for step in store.steps(experiment_id, trial.number):
-            stop_step(services, step, reason=reason)
+            stop_step(services, step, reason=reason, lookup_seconds=plan.settings.lost_answer_seconds)
 
 
 def _publish(services: Services, plan: Plan, report: Report) -> None:

@@ -55,7 +55,7 @@ class JobStarter:
         if step.job_id is not None:
             return step
         self._own(model_dir, key)
-        job_id = self._look_up(step) if known is not None else None
+        job_id = find_job(self._services, step, seconds=self._lookup_seconds) if known is not None else None
         if job_id is not None:
             log.info("job %s of submission key %s found: adopted, not submitted again", job_id, key)
         else:
@@ -73,27 +73,13 @@ class JobStarter:
                 log.warning(
                     "the answer to submission %s was lost (%s); looking it up", step.submission_key, error
                 )
-            found = self._look_up(step)
+            found = find_job(self._services, step, seconds=self._lookup_seconds)
             if found is not None:
                 return found
         raise RetryableError(
             f"submission {step.submission_key} was sent {_RESENDS} times and no answer arrived",
             hint="the next try looks it up before it sends anything",
         )
-
-    def _look_up(self, step: Step) -> str | None:
-        """The job that carries the step's key, looked for until ``lookup_seconds`` have passed."""
-        started = self._services.now()
-        while True:
-            found = self._services.jobs.find(
-                submission_key=step.submission_key,
-                store_uuid=self._services.store.uuid,
-                since=step.intended_at - _CLOCK_MARGIN,
-            )
-            waited = (self._services.now() - started).total_seconds()
-            if found is not None or waited + _LOOKUP_EVERY > self._lookup_seconds:
-                return found
-            self._services.sleep(_LOOKUP_EVERY)
 
     def _own(self, model_dir: str, key: str) -> None:
         """Mark an empty model_dir as this step's; refuse one that holds anything else.
@@ -128,11 +114,26 @@ class JobStarter:
             )
 
 
-def stop_step(services: Services, step: Step, *, reason: str, lookup_seconds: float = 0.0) -> None:
+def find_job(services: Services, step: Step, *, seconds: float) -> str | None:
+    """The job that carries the step's key, looked for until ``seconds`` have passed."""
+    started = services.now()
+    while True:
+        found = services.jobs.find(
+            submission_key=step.submission_key,
+            store_uuid=services.store.uuid,
+            since=step.intended_at - _CLOCK_MARGIN,
+        )
+        waited = (services.now() - started).total_seconds()
+        if found is not None or waited + _LOOKUP_EVERY > seconds:
+            return found
+        services.sleep(_LOOKUP_EVERY)
+
+
+def stop_step(services: Services, step: Step, *, reason: str, lookup_seconds: float) -> None:
     """Stop the step's job for good, even when its id was never recorded, and close the step."""
     if step.state.is_terminal:
         return
-    job_id = step.job_id or JobStarter(services, lookup_seconds=lookup_seconds)._look_up(step)
+    job_id = step.job_id or find_job(services, step, seconds=lookup_seconds)
     if job_id is not None:
         services.jobs.stop(job_id)
         log.info("job %s stopped: %s", job_id, reason)

@@ -117,7 +117,12 @@ class TrialStarter:
     def _begin_epoch(self, trial: Trial, task: TaskKey, task_max_tries: int) -> Trial:
         """A user cleared the task: stop what older epochs left running, then start over."""
         for step in self._services.store.steps(trial.experiment_id, trial.number):
-            stop_step(self._services, step, reason="the task was cleared")
+            stop_step(
+                self._services,
+                step,
+                reason="the task was cleared",
+                lookup_seconds=self._plan.settings.lost_answer_seconds,
+            )
         return self._services.store.begin_epoch(
             trial.experiment_id, trial.number, task=task, task_max_tries=task_max_tries
         )

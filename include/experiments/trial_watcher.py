@@ -88,7 +88,11 @@ class TrialWatcher:
     def _stop_steps(self, reason: str) -> None:
         for step in self._services.store.steps(self._experiment, self._number):
             if step.id.epoch == self._epoch:
-                stop_step(self._services, step, reason=reason)
+                self._stop_step(step, reason)
+
+    def _stop_step(self, step: Step, reason: str) -> None:
+        seconds = self._plan.settings.lost_answer_seconds
+        stop_step(self._services, step, reason=reason, lookup_seconds=seconds)
 
     def _starter(self) -> TrialStarter:
         return TrialStarter(self._services, self._plan)
@@ -226,7 +230,7 @@ class TrialWatcher:
             moved = self._move(trial, to, reason)
         else:
             moved = self._move(trial, to, reason, metric=final.objective, metrics=final.metrics)
-        stop_step(self._services, step, reason=reason)
+        self._stop_step(step, reason)
         return moved
 
     def _move(

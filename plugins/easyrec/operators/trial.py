@@ -15,6 +15,7 @@ from include.search.trial import TrialState
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from include.experiments.plan import Plan
     from include.experiments.services import Services
     from include.store import TaskKey, Trial
 
@@ -52,7 +53,7 @@ class TrialOperator(BaseOperator):
         except EasyRecAutoMLError as error:
             permanent = isinstance(error, PermanentError)
             if permanent or ti.try_number > ti.max_tries:
-                self._give_up(services, task, str(error))
+                self._give_up(services, plan, task, str(error))
             raise (AirflowFailException if permanent else AirflowException)(str(error)) from error
         if trial.state.is_terminal:
             self._finish(context, trial)
@@ -86,7 +87,7 @@ class TrialOperator(BaseOperator):
         self.log.info("trial %d %s: %s %s", trial.number, trial.state.value, trial.metric, trial.reason)
         return {"trial": trial.number, "state": trial.state.value, "metric": trial.metric}
 
-    def _give_up(self, services: Services, task: TaskKey, reason: str) -> None:
+    def _give_up(self, services: Services, plan: Plan, task: TaskKey, reason: str) -> None:
         """No try is left: nothing may stay waiting for a task that will not come back."""
         from include.experiments.job_starter import stop_step
 
@@ -98,7 +99,7 @@ class TrialOperator(BaseOperator):
         )
         for step in services.store.steps(trial.experiment_id, trial.number):
             try:
-                stop_step(services, step, reason=reason)
+                stop_step(services, step, reason=reason, lookup_seconds=plan.settings.lost_answer_seconds)
             except EasyRecAutoMLError as error:
                 self.log.error("step %s may still run; close_experiment stops it: %s", step.id, error)
 
