@@ -50,7 +50,7 @@ console = Console()
 
 def main() -> int:
     arguments = _arguments()
-    _end_on_sigterm()
+    _end_on_signals()
     folder: Path = arguments.folder.resolve()
     if folder.exists():
         shutil.rmtree(folder)
@@ -87,13 +87,16 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _end_on_sigterm() -> None:
-    """``kill`` ends the demo as Ctrl-C does, children included."""
+def _end_on_signals() -> None:
+    """Ctrl-C and ``kill`` end the demo in order; a second one does not interrupt the end."""
 
     def interrupt(*_: object) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, interrupt)
 
 
 @contextlib.contextmanager
