@@ -38,11 +38,10 @@ def open_store() -> ExperimentStore:
 
 def services(settings: ModelSettings, store: ExperimentStore | None = None) -> Services:
     """Real clients of a model's connections. Raises ConfigError naming what a connection lacks."""
+    from include.adapters import engines
     from include.adapters.connections import MaxComputeCredentials, OssCredentials
     from include.adapters.maxcompute import MaxComputeJobs, MaxComputeTables
     from include.adapters.oss import OssObjects
-
-    from include.adapters import engines
     from include.experiments.services import Services
 
     maxcompute = MaxComputeCredentials.from_extra(

@@ -1,0 +1,118 @@
+"""The trial's trigger: what it stops and what it must leave alone (design section 5.3)."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from unittest import mock
+
+import pytest
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+from airflow.triggers.base import TriggerEvent
+
+from easyrec.triggers import trial as module
+from easyrec.triggers.trial import TrialTrigger
+from include.errors import AccessError, RetryableError
+from include.experiments.trial_watcher import TrialWatcher
+from include.search.trial import TrialState
+
+RUNNING = SimpleNamespace(state=TrialState.RUNNING, epoch=0)
+SUCCEEDED = SimpleNamespace(state=TrialState.SUCCEEDED, epoch=0)
+
+
+@pytest.fixture
+def watcher():
+    return mock.create_autospec(TrialWatcher, instance=True)
+
+
+@pytest.fixture
+def trigger(watcher, monkeypatch):
+    monkeypatch.setattr(TrialTrigger, "_watcher", lambda self: watcher)
+    monkeypatch.setattr(module, "_SETTLE_SECONDS", 0.0)
+    one = TrialTrigger(experiment="movielens-1", trial=3, epoch=0, poll_seconds=0.001)
+    ti = SimpleNamespace(dag_id="dag", run_id="run", task_id="trial", map_index=3)
+    one._task_instance = ti
+    return one
+
+
+def on_kill_with(trigger, states):
+    with mock.patch.object(RuntimeTaskInstance, "get_task_states", autospec=True, return_value=states):
+        asyncio.run(trigger.on_kill())
+
+
+@pytest.mark.parametrize("state", ["failed", "success", "queued", "running"])
+def test_a_users_action_on_the_task_stops_the_job(trigger, watcher, state):
+    on_kill_with(trigger, {"run": {"trial_3": state}})
+
+    watcher.cancel.assert_called_once()
+    assert state in watcher.cancel.call_args.args[0]
+
+
+@pytest.mark.parametrize(
+    "states", [{"run": {"trial_3": "deferred"}}, {"run": {}}, {}, {"run": {"trial_3": None}}]
+)
+def test_a_frozen_triggerer_that_comes_back_stops_nothing(trigger, watcher, states):
+    """Airflow calls on_kill then, although no user acted: the task is still deferred, or can't be known."""
+    on_kill_with(trigger, states)
+
+    watcher.cancel.assert_not_called()
+
+
+def test_a_state_that_can_not_be_asked_for_stops_nothing(trigger, watcher):
+    with (
+        mock.patch.object(RuntimeTaskInstance, "get_task_states", autospec=True, side_effect=RuntimeError),
+        pytest.raises(RuntimeError),
+    ):
+        asyncio.run(trigger.on_kill())
+
+    watcher.cancel.assert_not_called()
+
+
+def test_a_cancelled_coroutine_stops_nothing(trigger, watcher):
+    """Triggerer shutdown and redistribution: another triggerer goes on with the same job."""
+    watcher.poll.return_value = RUNNING
+
+    async def shut_down():
+        task = asyncio.ensure_future(anext(aiter(trigger.run())))
+        while not watcher.poll.called:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await trigger.cleanup()
+
+    asyncio.run(shut_down())
+
+    watcher.cancel.assert_not_called()
+
+
+def fired(trigger) -> TriggerEvent:
+    return asyncio.run(anext(aiter(trigger.run())))
+
+
+def test_trouble_that_passes_is_waited_out(trigger, watcher):
+    watcher.poll.side_effect = [RetryableError("503"), RUNNING, SUCCEEDED]
+
+    assert fired(trigger).payload == {"experiment": "movielens-1", "trial": 3}
+
+
+def test_trouble_that_stays_is_handed_to_the_task(trigger, watcher):
+    watcher.poll.side_effect = AccessError("the key was revoked")
+
+    assert "revoked" in fired(trigger).payload["error"]
+    watcher.cancel.assert_not_called()
+
+
+def test_a_newer_epoch_ends_this_one(trigger, watcher):
+    watcher.poll.return_value = SimpleNamespace(state=TrialState.RUNNING, epoch=1)
+
+    assert "error" not in fired(trigger).payload
+
+
+def test_it_can_be_rebuilt_from_what_airflow_keeps(trigger):
+    path, kwargs = trigger.serialize()
+
+    again = TrialTrigger(**kwargs)
+
+    assert path == "easyrec.triggers.trial.TrialTrigger"
+    assert again.serialize() == trigger.serialize()
