@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 
 from include.errors import JobFailedError
-from include.experiments.job_starter import stop_step
+from include.experiments.leftovers import stop_leftovers
 from include.experiments.plan import Plan
 from include.experiments.report import Report, summarize, to_html
 from include.experiments.services import Services, utc_now
@@ -25,7 +25,9 @@ def close_experiment(services: Services, experiment_id: str, *, dag_id: str, run
     store = services.store
     experiment = store.experiment(experiment_id)
     plan = Plan.from_snapshot(experiment.snapshot)
-    _stop_leftovers(services, plan, experiment_id, dag_id=dag_id, run_id=run_id)
+    # A trial of this run that has not ended by now has no task any more that would watch it.
+    mine = [t for t in store.trials(experiment_id) if (t.task.dag_id, t.task.run_id) == (dag_id, run_id)]
+    stop_leftovers(services, mine, lookup_seconds=plan.settings.lost_answer_seconds)
     report = report_of_store(store, experiment_id, services.now())
     _publish(services, plan, report)
     failure = _failure(report, plan)
@@ -36,21 +38,6 @@ def close_experiment(services: Services, experiment_id: str, *, dag_id: str, run
     if not still_running:  # an extension run of the same experiment may still be at work
         store.set_experiment_state(experiment_id, ExperimentState.FINISHED, reason="", by=by)
     return report
-
-
-def _stop_leftovers(services: Services, plan: Plan, experiment_id: str, *, dag_id: str, run_id: str) -> None:
-    """A trial of this run that has not ended by now has no task any more that would watch it."""
-    store = services.store
-    for trial in store.trials(experiment_id):
-        if (trial.task.dag_id, trial.task.run_id) != (dag_id, run_id):
-            continue
-        reason = trial.reason or "its task ended without it"
-        if not trial.state.is_terminal:
-            store.move_trial(
-                experiment_id, trial.number, epoch=trial.epoch, to=TrialState.CANCELLED, reason=reason
-            )
-        for step in store.steps(experiment_id, trial.number):
-            stop_step(services, step, reason=reason, lookup_seconds=plan.settings.lost_answer_seconds)
 
 
 def _publish(services: Services, plan: Plan, report: Report) -> None:

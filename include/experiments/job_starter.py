@@ -33,8 +33,12 @@ class JobStarter:
         self._services = services
         self._lookup_seconds = lookup_seconds
 
-    def start(self, step_id: StepId, *, model_dir: str, payload: JobPayload) -> Step:
+    def start(
+        self, step_id: StepId, *, model_dir: str, payload: JobPayload, makes_model: bool = True
+    ) -> Step:
         """The step with its job running: a new job, or the one that an earlier try started.
+
+        ``makes_model``: the job fills model_dir, which therefore must be empty and becomes its own.
 
         Raises RetryableError when the service can't be reached (nothing is lost: call again), and
         PermanentError when model_dir belongs to something else or the service refuses the job.
@@ -54,7 +58,8 @@ class JobStarter:
         )
         if step.job_id is not None:
             return step
-        self._own(model_dir, key)
+        if makes_model:
+            self._own(model_dir, key)
         job_id = find_job(self._services, step, seconds=self._lookup_seconds) if known is not None else None
         if job_id is not None:
             log.info("job %s of submission key %s found: adopted, not submitted again", job_id, key)

@@ -6,42 +6,38 @@ search, and any process renders the same job from them.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from include import names
-from include.errors import ConfigEditError, ConfigError, EasyRecAutoMLError, ProblemsError
+from include.errors import ConfigError, EasyRecAutoMLError, ProblemsError
 from include.experiments import settings as model_settings
 from include.experiments.settings import ModelSettings
+from include.experiments.trial_plan import RenderedTrial
+from include.experiments.verification import not_applied
 from include.jobs import ini, payload
 from include.jobs.edits import merge_edits
 from include.jobs.ini import JobConfig
 from include.names import StepId
-from include.pipeline_config import difference, edit_text, render_edit_config_json
-from include.ports import JobPayload
+from include.pipeline_config import edit_text, render_edit_config_json
+from include.ports import Assessor
 from include.search import config as search_config
 from include.search import space as search_space
 from include.search.config import SearchConfig
 from include.search.space import SearchSpace
 from include.store import Result
 
+if TYPE_CHECKING:
+    from include.experiments.services import Services
+
 BEGIN = "begin"
 SETTINGS = "model.yml"
 SEARCH = "config.yml"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-
-
-@dataclass(frozen=True)
-class RenderedTrial:
-    """Exactly what a trial submits. ``config_upload``: URL and text of the patched config, if any."""
-
-    model_dir: str
-    payload: JobPayload
-    config_upload: tuple[str, str] | None
 
 
 @dataclass(frozen=True)
@@ -132,6 +128,17 @@ class Plan:
         """``-Dmodel_dir`` of the ini: trials' model_dirs and the experiment's reports lie below it."""
         return self.job.parameters["model_dir"]
 
+    @property
+    def weights(self) -> Mapping[str, float]:
+        return self.job.weights
+
+    @property
+    def max_trial_duration(self) -> timedelta | None:
+        return self.search.max_trial_duration
+
+    def assessor(self, services: Services) -> Assessor | None:
+        return services.make_assessor(self)
+
     def edits(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """What is edited in the pipeline config: the ini's own edits, then the trial's parameters (R7)."""
         chosen = {k: v for k, v in self.space.edits(parameters).items() if not _VARIABLE.fullmatch(k)}
@@ -169,24 +176,8 @@ class Plan:
         return self._edited(self.edits(parameters))
 
     def not_applied(self, parameters: Mapping[str, Any], saved_config: str) -> list[str]:
-        """What the config that EasyRec saved holds instead of this trial's values.
-
-        The edits are made on the saved config: where they hold already, nothing changes. A key whose
-        selector asks for the very value that it edits finds nothing there any more and is passed over.
-        """
-        edits = self.edits(parameters)
-        try:
-            return self._changes(saved_config, edits)
-        except ConfigEditError:
-            wrong: list[str] = []
-            for key, value in edits.items():
-                with contextlib.suppress(ConfigEditError):
-                    wrong += self._changes(saved_config, {key: value})
-            return wrong
-
-    def _changes(self, saved_config: str, edits: Mapping[str, Any]) -> list[str]:
-        allow = self.settings.allow_unknown_fields
-        return difference(edit_text(saved_config, edits, allow_unknown_fields=allow), saved_config)
+        """What the config that EasyRec saved holds instead of this trial's values."""
+        return not_applied(saved_config, self.edits(parameters), self.settings.allow_unknown_fields)
 
     def final_result(self, results: Sequence[Result]) -> Result | None:
         """The result that counts for a trial, None when none is finite (R9)."""

@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from include import names
 from include.errors import MetricError, NotFoundError
 from include.experiments.job_starter import stop_step
-from include.experiments.plan import Plan
 from include.experiments.services import Services
-from include.experiments.trial_starter import TrialStarter
+from include.experiments.trial_job import TrialJob
+from include.experiments.trial_plan import TrialPlan
 from include.metrics.events import EventFollower
 from include.metrics.objective import Objective
 from include.ports import JobState, JobStatus
@@ -30,15 +30,17 @@ _POLLS_FOR_LATE_METRICS = 3
 
 
 class TrialWatcher:
-    def __init__(self, services: Services, plan: Plan, *, experiment: str, trial: int, epoch: int) -> None:
+    def __init__(
+        self, services: Services, plan: TrialPlan, *, experiment: str, trial: int, epoch: int
+    ) -> None:
         self._services = services
         self._plan = plan
         self._experiment = experiment
         self._number = trial
         self._epoch = epoch
-        self._assessor = services.make_assessor(plan)
+        self._assessor = plan.assessor(services)
         self._follower: EventFollower | None = None
-        self._objective = Objective(plan.job.weights)
+        self._objective: Objective | None = None
         self._config_checked = False
         self._empty_polls = 0
 
@@ -54,7 +56,7 @@ class TrialWatcher:
             return trial
         step = store.latest_step(self._experiment, self._number, epoch=self._epoch)
         if step is None or (step.job_id is None and not step.state.is_terminal):
-            return self._starter().ensure_job(trial)  # its submit was interrupted
+            return self._job().ensure(trial)  # its submit was interrupted
         if step.state.is_terminal:
             return self._conclude(trial, step)  # its record was interrupted
         status = self._services.jobs.status(
@@ -63,7 +65,7 @@ class TrialWatcher:
         trial = self._note_running(trial, step, status)
         try:
             new = self._record_results(step)
-            if new and not self._config_checked:
+            if (new or status.state is JobState.SUCCEEDED) and not self._config_checked:
                 self._check_saved_config(trial, step)
         except MetricError as error:
             return self._metric_missing(trial, step, error)
@@ -94,8 +96,8 @@ class TrialWatcher:
         seconds = self._plan.settings.lost_answer_seconds
         stop_step(self._services, step, reason=reason, lookup_seconds=seconds)
 
-    def _starter(self) -> TrialStarter:
-        return TrialStarter(self._services, self._plan)
+    def _job(self) -> TrialJob:
+        return TrialJob(self._services, self._plan)
 
     def _note_running(self, trial: Trial, step: Step, status: JobStatus) -> Trial:
         if status.state is JobState.WAITING or trial.state is TrialState.RUNNING:
@@ -106,9 +108,11 @@ class TrialWatcher:
         return trial
 
     def _record_results(self, step: Step) -> int:
-        if self._follower is None:
+        if not self._plan.weights:
+            return 0
+        if self._follower is None or self._objective is None:
             self._follower = EventFollower(self._services.objects, names.eval_events_prefix(step.model_dir))
-            self._objective = Objective(self._plan.job.weights)
+            self._objective = Objective(self._plan.weights)
         results = self._objective.collect(self._follower.poll())
         if not results:
             return 0
@@ -158,7 +162,7 @@ class TrialWatcher:
         elif status.state is JobState.FAILED:
             reason = status.message or "the job failed"
             ended = store.end_step(step.id, StepState.FAILED, reason, ended_at=status.ended_at)
-        elif self._results() or self._empty_polls >= _POLLS_FOR_LATE_METRICS:
+        elif not self._plan.weights or self._results() or self._empty_polls >= _POLLS_FOR_LATE_METRICS:
             ended = store.end_step(step.id, StepState.SUCCEEDED, ended_at=status.ended_at)
         else:
             self._empty_polls += 1
@@ -171,6 +175,8 @@ class TrialWatcher:
             return self._move(trial, TrialState.CANCELLED, step.reason)
         if step.state is StepState.FAILED:
             return self._job_failed(trial, step)
+        if not self._plan.weights:
+            return self._move(trial, TrialState.SUCCEEDED)
         results = self._results()
         final = self._plan.final_result(results)
         if final is not None:
@@ -178,7 +184,7 @@ class TrialWatcher:
         if results:  # NaN teaches the tuner that these parameters diverge
             reason = "every value of the objective is NaN or infinite"
             return self._move(trial, TrialState.FAILED, reason, metric=math.nan)
-        wanted = ", ".join(self._plan.job.weights)
+        wanted = ", ".join(self._plan.weights)
         reason = f"the job ended without one evaluation that has all of {wanted}"
         return self._move(trial, TrialState.FAILED, reason)
 
@@ -192,7 +198,7 @@ class TrialWatcher:
         self._config_checked = False
         self._empty_polls = 0
         waiting = self._move(trial, TrialState.WAITING, reason)
-        return self._starter().ensure_job(waiting)
+        return self._job().ensure(waiting)
 
     def _finished(self) -> set[int]:
         trials = self._services.store.trials(self._experiment)
@@ -211,7 +217,7 @@ class TrialWatcher:
                 return self._stop(trial, step, TrialState.FAILED, reason)
             return trial
         started = step.started_at or submitted
-        limit = self._plan.search.max_trial_duration
+        limit = self._plan.max_trial_duration
         if limit is not None and now - started > limit:
             return self._stop(trial, step, TrialState.EARLY_STOPPED, f"maxTrialDuration ({limit}) is over")
         return self._overdue(trial, step, started, now)

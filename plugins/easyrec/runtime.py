@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from include.errors import ConfigError
 from include.experiments.plan import Plan
-from include.experiments.settings import ModelSettings
+from include.experiments.settings import JobSettings
 
 if TYPE_CHECKING:
+    from include.adapters.connections import MaxComputeCredentials
+    from include.daily.config_files import ConfigFiles
     from include.experiments.services import Services
+    from include.experiments.trial_plan import TrialPlan
+    from include.experiments.trial_watcher import TrialWatcher
+    from include.ports import ObjectStore, TableCatalog
     from include.store import ExperimentStore
 
 log = logging.getLogger(__name__)
@@ -36,33 +41,68 @@ def open_store() -> ExperimentStore:
     return _open(url)
 
 
-def services(settings: ModelSettings, store: ExperimentStore | None = None) -> Services:
+def services(settings: JobSettings, store: ExperimentStore | None = None) -> Services:
     """Real clients of a model's connections. Raises ConfigError naming what a connection lacks."""
     from include.adapters import engines
-    from include.adapters.connections import MaxComputeCredentials, OssCredentials
-    from include.adapters.maxcompute import MaxComputeJobs, MaxComputeTables
-    from include.adapters.oss import OssObjects
+    from include.adapters.maxcompute import MaxComputeJobs
     from include.experiments.services import Services
 
-    maxcompute = MaxComputeCredentials.from_extra(
-        settings.maxcompute_conn_id, _extra(settings.maxcompute_conn_id, "maxcompute")
-    )
-    oss = OssCredentials.from_extra(settings.oss_conn_id, _extra(settings.oss_conn_id, "oss"))
     return Services(
         store=store or open_store(),
-        jobs=MaxComputeJobs(maxcompute),
-        objects=OssObjects(oss),
-        tables=MaxComputeTables(maxcompute),
+        jobs=MaxComputeJobs(_maxcompute(settings)),
+        objects=objects(settings),
+        tables=tables(settings),
         make_tuner=engines.make_tuner,
         make_assessor=engines.make_assessor,
     )
 
 
+def objects(settings: JobSettings) -> ObjectStore:
+    """OSS alone, for what needs no more."""
+    from include.adapters.connections import OssCredentials
+    from include.adapters.oss import OssObjects
+
+    return OssObjects(OssCredentials.from_extra(settings.oss_conn_id, _extra(settings.oss_conn_id, "oss")))
+
+
+def tables(settings: JobSettings) -> TableCatalog:
+    """MaxCompute's tables alone."""
+    from include.adapters.maxcompute import MaxComputeTables
+
+    return MaxComputeTables(_maxcompute(settings))
+
+
 def services_of(experiment_id: str) -> tuple[Services, Plan]:
-    """Clients and plan of an experiment that exists, from what was kept when it was opened."""
+    """Clients and plan of a search that exists, from what was kept when it was opened."""
     store = open_store()
     plan = Plan.from_snapshot(store.experiment(experiment_id).snapshot)
     return services(plan.settings, store), plan
+
+
+def watcher(experiment_id: str, trial: int, epoch: int) -> TrialWatcher:
+    """What follows a trial of a search, or a single job, from what is recorded of it."""
+    from include.experiments.job_plan import JobPlan
+    from include.experiments.single_job import KIND
+    from include.experiments.trial_watcher import TrialWatcher
+
+    store = open_store()
+    experiment = store.experiment(experiment_id)
+    plan: TrialPlan
+    if experiment.kind == KIND:
+        plan = JobPlan.of_trial(store.trial(experiment_id, trial).parameters)
+    else:
+        plan = Plan.from_snapshot(experiment.snapshot)
+    return TrialWatcher(
+        services(plan.settings, store), plan, experiment=experiment_id, trial=trial, epoch=epoch
+    )
+
+
+def _maxcompute(settings: JobSettings) -> MaxComputeCredentials:
+    from include.adapters.connections import MaxComputeCredentials
+    from include.daily.config_files import ConfigFiles
+
+    conn_id = settings.maxcompute_conn_id
+    return MaxComputeCredentials.from_extra(conn_id, _extra(conn_id, "maxcompute"))
 
 
 def _sqlite_url() -> str:
@@ -104,3 +144,10 @@ def _extra(conn_id: str, conn_type: str) -> dict[str, Any]:
             "or python -m include.cli import-connections <ini>",
         ) from error
     return dict(connection.extra_dejson)
+
+
+def config_files(settings: JobSettings) -> ConfigFiles:
+    """Config files on OSS (by the settings' connection) or on disk."""
+    from include.daily.config_files import ConfigFiles
+
+    return ConfigFiles(lambda: objects(settings))

@@ -28,7 +28,7 @@ def watcher():
 @pytest.fixture
 def trigger(watcher, monkeypatch):
     monkeypatch.setattr(TrialTrigger, "_watcher", lambda self: watcher)
-    monkeypatch.setattr(module, "_SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "SETTLE_SECONDS", 0.0)
     one = TrialTrigger(experiment="movielens-1", trial=3, epoch=0, poll_seconds=0.001)
     ti = SimpleNamespace(dag_id="dag", run_id="run", task_id="trial", map_index=3)
     one._task_instance = ti

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from easyrec.triggers.threads import SETTLE_SECONDS, in_thread
 from include.errors import EasyRecAutoMLError, RetryableError
 
 if TYPE_CHECKING:
     from include.experiments.trial_watcher import TrialWatcher
 
-T = TypeVar("T")
-
-_THREADS = ThreadPoolExecutor(max_workers=16, thread_name_prefix="trial")
-"""The clients block; this many of them at once, whatever the number of trials."""
-_SETTLE_SECONDS = 3.0
-"""A trigger that fires right after its deferral can lose a race with the scheduler (retries cover the rest)."""
 _BACKOFF = 4.0
 
 
@@ -52,8 +46,8 @@ class TrialTrigger(BaseTrigger):
         while True:
             pause = self.poll_seconds
             try:
-                watcher = watcher or await _in_thread(self._watcher)
-                trial = await _in_thread(watcher.poll)
+                watcher = watcher or await in_thread(self._watcher)
+                trial = await in_thread(watcher.poll)
                 if trial.state.is_terminal or trial.epoch != self.epoch:
                     break
             except RetryableError as error:
@@ -65,7 +59,7 @@ class TrialTrigger(BaseTrigger):
                 event["error"] = str(error)
                 break
             await asyncio.sleep(pause)
-        await asyncio.sleep(max(0.0, _SETTLE_SECONDS - (time.monotonic() - born)))
+        await asyncio.sleep(max(0.0, SETTLE_SECONDS - (time.monotonic() - born)))
         yield TriggerEvent(event)
 
     async def on_kill(self) -> None:
@@ -74,19 +68,17 @@ class TrialTrigger(BaseTrigger):
         Airflow also calls this when a triggerer that was frozen comes back (airflow docs say otherwise).
         The task's own state tells the two apart; when it can't be learnt, nothing is stopped.
         """
-        state = await _in_thread(self._task_state)
+        state = await in_thread(self._task_state)
         if state is None or state == "deferred":
             self.log.warning("on_kill with task state %s: the job of trial %d goes on", state, self.trial)
             return
-        watcher = await _in_thread(self._watcher)
-        await _in_thread(lambda: watcher.cancel(f"a user ended the task (its state is {state})"))
+        watcher = await in_thread(self._watcher)
+        await in_thread(lambda: watcher.cancel(f"a user ended the task (its state is {state})"))
 
     def _watcher(self) -> TrialWatcher:
         from easyrec import runtime
-        from include.experiments.trial_watcher import TrialWatcher
 
-        services, plan = runtime.services_of(self.experiment)
-        return TrialWatcher(services, plan, experiment=self.experiment, trial=self.trial, epoch=self.epoch)
+        return runtime.watcher(self.experiment, self.trial, self.epoch)
 
     def _task_state(self) -> str | None:
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
@@ -99,7 +91,3 @@ class TrialTrigger(BaseTrigger):
         )
         found = list((states.get(ti.run_id) or {}).values())
         return None if len(found) != 1 or found[0] is None else str(found[0])
-
-
-async def _in_thread(work: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
