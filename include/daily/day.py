@@ -13,11 +13,11 @@ from typing import Any
 
 from include import names
 from include.daily.chain import continue_from
-from include.experiments.checkpoints import find_checkpoint
 from include.daily.origin import find_origin
 from include.daily.plan import CHECKPOINT_KEY, FinetunePlan
 from include.daily.promotion import publish
 from include.errors import StateError
+from include.experiments.checkpoints import find_checkpoint
 from include.experiments.leftovers import stop_leftovers
 from include.experiments.services import Services
 from include.finetune.gate import Verdict, judge
@@ -117,7 +117,7 @@ class DailyFinetune:
         )
         return self._inputs(day, chain, found.note)
 
-    def check_still_valid(self, day_id: int, run: RunKey) -> None:
+    def check_still_valid(self, day_id: int) -> None:
         """Before a training that was cleared alone: does the day still continue from the same checkpoint?
 
         Raises StateError that says which task to clear instead.

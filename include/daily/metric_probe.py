@@ -105,7 +105,8 @@ def read_eval_result(objects: ObjectStore, url: str, weights: Mapping[str, float
     missing = [tag for tag in weights if tag not in values]
     if missing:
         raise MetricError(
-            f"the evaluation has no metric {', '.join(missing)}; it has {', '.join(sorted(values))}", where=url
+            f"the evaluation has no metric {', '.join(missing)}; it has {', '.join(sorted(values))}",
+            where=url,
         )
     objective = sum(weight * values[tag] for tag, weight in weights.items() if weight)
     if not math.isfinite(objective):

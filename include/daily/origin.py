@@ -6,9 +6,9 @@ import logging
 import re
 
 from include import names
-from include.experiments.checkpoints import Checkpoint, find_checkpoint
 from include.daily.plan import FinetunePlan
 from include.errors import ConfigError, NotFoundError
+from include.experiments.checkpoints import Checkpoint, find_checkpoint
 from include.experiments.closing import report_of_store
 from include.experiments.plan import Plan
 from include.experiments.report import Report

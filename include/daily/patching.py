@@ -76,7 +76,7 @@ def _mapping(edits: Mapping[str, Any] | str | None) -> dict[str, Any]:
         except json.JSONDecodeError as error:
             raise ConfigError(f"edits are not JSON: {error}") from error
     if not isinstance(edits, Mapping | None):
-        raise ConfigError('edits are not a mapping of config paths to values')
+        raise ConfigError("edits are not a mapping of config paths to values")
     return dict(edits or {})
 
 
@@ -89,7 +89,7 @@ def _rates(value: float | Sequence[float] | str | None) -> float | list[float] |
             raise ConfigError(f"learning_rate {value!r} is not a number") from error
     if value is None or (isinstance(value, Sequence) and not value):
         return None
-    rates = list(value) if isinstance(value, Sequence) else [value]
+    rates: list[Any] = list(value) if isinstance(value, Sequence) else [value]
     if not all(isinstance(rate, int | float) and not isinstance(rate, bool) for rate in rates):
         raise ConfigError(f"learning_rate {value!r} is not a number, nor one per optimizer")
     return [float(rate) for rate in rates] if isinstance(value, Sequence) else float(rates[0])

@@ -10,7 +10,9 @@ from include import names
 from include.errors import NotFoundError
 from include.ports import ObjectStore
 
-_FILE = re.compile(r"(?P<prefix>.*/model\.ckpt-(?P<step>\d+))\.(?P<part>index|data-(?P<shard>\d{5})-of-(?P<of>\d{5}))")
+_FILE = re.compile(
+    r"(?P<prefix>.*/model\.ckpt-(?P<step>\d+))\.(?P<part>index|data-(?P<shard>\d{5})-of-(?P<of>\d{5}))"
+)
 _PREFIX = re.compile(r"(?P<folder>.*)/model\.ckpt-(?P<step>\d+)")
 
 
@@ -90,4 +92,6 @@ def _lacks(has_index: bool, parts: set[tuple[int, int]]) -> str:
 def _nothing(found: Mapping[int, str]) -> str:
     if not found:
         return "there is no checkpoint (model.ckpt-N.index)"
-    return "no checkpoint is whole: " + "; ".join(f"step {s} lacks {lacks}" for s, lacks in sorted(found.items()))
+    return "no checkpoint is whole: " + "; ".join(
+        f"step {s} lacks {lacks}" for s, lacks in sorted(found.items())
+    )

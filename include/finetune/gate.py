@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,10 +42,7 @@ def judge(
         failed.append(f"the objective is {'missing' if objective is None else objective}")
         return Verdict(False, tuple(failed))
     values = {**metrics, OBJECTIVE: objective}
-    for bounds, word, holds in (
-        (rules.min, "at least", lambda value, bound: value >= bound),
-        (rules.max, "at most", lambda value, bound: value <= bound),
-    ):
+    for bounds, word, holds in ((rules.min, "at least", operator.ge), (rules.max, "at most", operator.le)):
         for tag, bound in bounds.items():
             value = values.get(tag)
             if value is None:

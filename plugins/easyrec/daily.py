@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import AssetOrTimeSchedule, CronDataIntervalTimetable, Param
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from easyrec.discovery import ModelFolder
 
 _RETRIES: dict[str, Any] = {"retries": 3, "retry_delay": timedelta(seconds=30)}
-_LONG_AGO = datetime(2020, 1, 1)
+_LONG_AGO = date(2020, 1, 1)
 
 
 def schedule(model: ModelFolder[FinetunePlan]) -> Any:
@@ -46,11 +46,9 @@ def schedule(model: ModelFolder[FinetunePlan]) -> Any:
 
 def start_date(model: ModelFolder[FinetunePlan]) -> datetime:
     """The first business date, or long ago where only the newest day runs by schedule."""
-    if model.plan is None:
-        return _LONG_AGO.replace(tzinfo=time_zone("UTC"))
-    first = model.plan.finetune.first_bizdate
-    start = datetime(first.year, first.month, first.day) if first else _LONG_AGO
-    return start.replace(tzinfo=time_zone(model.plan.finetune.timezone))
+    finetune = model.plan.finetune if model.plan is not None else None
+    first = (finetune.first_bizdate if finetune else None) or _LONG_AGO
+    return datetime.combine(first, time.min, time_zone(finetune.timezone if finetune else "UTC"))
 
 
 def catches_up(model: ModelFolder[FinetunePlan]) -> bool:
@@ -189,9 +187,7 @@ class DayTasks:
     def finish(self) -> FinishDayOperator:
         return FinishDayOperator(task_id="finish", model_folder=self._folder, **_RETRIES).as_teardown()
 
-    def _further(
-        self, command: str, day: XComArg, patched: XComArg, trained: XComArg
-    ) -> PaiTrainOperator:
+    def _further(self, command: str, day: XComArg, patched: XComArg, trained: XComArg) -> PaiTrainOperator:
         return PaiTrainOperator(
             task_id=command,
             bizdate=day["bizdate"],

@@ -99,7 +99,6 @@ def watcher(experiment_id: str, trial: int, epoch: int) -> TrialWatcher:
 
 def _maxcompute(settings: JobSettings) -> MaxComputeCredentials:
     from include.adapters.connections import MaxComputeCredentials
-    from include.daily.config_files import ConfigFiles
 
     conn_id = settings.maxcompute_conn_id
     return MaxComputeCredentials.from_extra(conn_id, _extra(conn_id, "maxcompute"))

@@ -58,9 +58,7 @@ class HoldsLease(BaseOperator):
 
         self.log.warning("%s; this day goes on by itself after that", why)
         runtime.open_store().release_lease(model, run=run_key(context))
-        trigger = DayBeforeTrigger(
-            model=model, bizdate=bizdate.isoformat(), poll_seconds=lease.POLL_SECONDS
-        )
+        trigger = DayBeforeTrigger(model=model, bizdate=bizdate.isoformat(), poll_seconds=lease.POLL_SECONDS)
         self.defer(trigger=trigger, method_name="go_on")
 
     def go_on(self, context: Context, event: Mapping[str, Any]) -> Any:
@@ -221,9 +219,7 @@ class PromoteOperator(DailyOperator):
 
     def work(self, context: Context, daily: DailyFinetune, plan: FinetunePlan, bizdate: date) -> Any:
         export_dir = (self.exported or {}).get("export_dir")
-        promotion, stale = daily.promote(
-            int(self.gate["day"]), by=started_by(context), export_dir=export_dir
-        )
+        promotion, stale = daily.promote(int(self.gate["day"]), by=started_by(context), export_dir=export_dir)
         days = [d.bizdate.isoformat() for d in stale]
         if days:
             self.log.warning(

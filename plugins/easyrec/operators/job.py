@@ -37,17 +37,17 @@ class JobOperator(BaseOperator):
 
     def follow(self, context: Context, trial: Trial, settings: JobSettings) -> Any:
         """Wait for the trial's end, or say how it ended if it has."""
-        if trial.state.is_terminal:
-            return self._finish(context, trial)
-        self.defer(
-            trigger=TrialTrigger(
-                experiment=trial.experiment_id,
-                trial=trial.number,
-                epoch=trial.epoch,
-                poll_seconds=settings.poll_seconds,
-            ),
-            method_name="resume",
-        )
+        if not trial.state.is_terminal:
+            self.defer(
+                trigger=TrialTrigger(
+                    experiment=trial.experiment_id,
+                    trial=trial.number,
+                    epoch=trial.epoch,
+                    poll_seconds=settings.poll_seconds,
+                ),
+                method_name="resume",
+            )
+        return self._finish(context, trial)
 
     def resume(self, context: Context, event: Mapping[str, Any]) -> Any:
         """The trigger has seen the end, or something it can't go on with."""

@@ -55,10 +55,10 @@ class DeferredWait(BaseOperator):
         until = datetime.now(timezone.utc) + timedelta(hours=self.wait_hours)
         trigger = self.trigger(context, poll_seconds=self.wait_poll_seconds, until=until.isoformat())
         found = trigger.look()
-        if found is not None:
-            return dict(found)
-        self.log.info("waiting until %s for %s", until.isoformat(timespec="minutes"), trigger.missing)
-        self.defer(trigger=trigger, method_name="resume")
+        if found is None:
+            self.log.info("waiting until %s for %s", until.isoformat(timespec="minutes"), trigger.missing)
+            self.defer(trigger=trigger, method_name="resume")
+        return dict(found)
 
     def resume(self, context: Context, event: Mapping[str, Any]) -> Any:
         if "late" in event:
