@@ -10,8 +10,8 @@ from typing import Any
 from include.daily.config_files import ConfigFiles
 from include.errors import ConfigError, ProblemsError
 from include.finetune.learning_rate import hand_over
-from include.finetune.shapes import shape_changes
-from include.pipeline_config import edit_text
+from include.finetune.shapes import ShapeChange, shape_changes
+from include.pipeline_config import edit_text, fg_json_path
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,16 @@ def patch_config(
         warnings += handed.warnings
         wanted = {**wanted, **{change.path: change.after for change in handed.changes}}
     if trained_config:
-        warnings += _shapes(files.read(trained_config), text, force=force_shapes)
+        fg = fg_json_path(text)
+        fg_config = files.read(fg) if fg else None
+        warnings += _shapes(shape_changes(files.read(trained_config), text, fg_config=fg_config), force_shapes)
     files.write(target, text)
     return Patched(text, wanted, tuple(changes), tuple(warnings))
 
 
-def _shapes(trained: str, text: str, *, force: bool) -> list[str]:
-    changes = shape_changes(trained, text)
-    refused = [str(change) for change in changes if change.changes_existing]
-    new = [str(change) for change in changes if not change.changes_existing]
+def _shapes(changes: Sequence[ShapeChange], force: bool) -> list[str]:
+    refused = [str(change) for change in changes if change.is_fatal]
+    new = [str(change) for change in changes if not change.is_fatal]
     if refused and not force:
         raise ProblemsError(
             "the checkpoint's variables have other shapes; EasyRec would silently start these afresh",
