@@ -30,11 +30,13 @@ from include.errors import (
 from include.names import StepId, submission_key
 from include.search.trial import TrialState
 from include.store import (
+    SEARCHES,
     Experiment,
     ExperimentState,
     ExperimentStore,
     NewExperiment,
     Result,
+    RunKey,
     Step,
     StepState,
     TaskKey,
@@ -222,6 +224,14 @@ class TestExperiments:
             store.create_experiment(new_experiment(name, model=model))
         assert [each.id for each in store.experiments()] == ["a-2", "b-1", "a-1"]
         assert [each.id for each in store.experiments("a")] == ["a-2", "a-1"]
+
+    def test_experiments_of_some_kinds_are_listed(self, store: ExperimentStore) -> None:
+        for kind in ("begin", "job", "finetune"):
+            store.create_experiment(new_experiment(f"a-{kind}", model="a", kind=kind))
+        assert [each.kind for each in store.experiments("a", kinds=SEARCHES)] == ["finetune", "begin"]
+        assert [each.kind for each in store.experiments(kinds=["job"])] == ["job"]
+        with pytest.raises(ConfigError, match="one of begin, finetune, job"):
+            new_experiment(kind="jobs")
 
     def test_an_unknown_experiment_is_named(self, store: ExperimentStore) -> None:
         for call in (
@@ -604,6 +614,35 @@ class TestEpochs:
         store.begin_epoch("model-1", 0, task=task(0), task_max_tries=2)
         store.move_trial("model-1", 0, epoch=1, to=TrialState.FAILED)
         assert [each.number for each in store.history("model-1").ended] == [1, 0]
+
+    def test_a_clear_can_bring_new_parameters(self, store: ExperimentStore) -> None:
+        ask(store, 0)
+        new = {"bizdate": "20220617", "checkpoint": "oss://b/model.ckpt-7"}
+        cleared = store.begin_epoch("model-1", 0, task=task(0), task_max_tries=2, parameters=new)
+        assert (cleared.epoch, cleared.parameters) == (1, new)
+        assert store.trial("model-1", 0) == cleared
+        assert store.events("model-1")[-1].data["parameters"] == new
+        retried = store.begin_epoch("model-1", 0, task=task(0), task_max_tries=2, parameters={"x": 1})
+        assert retried == cleared
+        assert store.begin_epoch("model-1", 0, task=task(0), task_max_tries=3).parameters == new
+        with pytest.raises(ConfigError, match=r"parameters\.x"):
+            store.begin_epoch("model-1", 0, task=task(0), task_max_tries=4, parameters={"x": math.nan})
+
+    def test_trials_are_found_by_their_dag_run(self, store: ExperimentStore) -> None:
+        store.create_experiment(new_experiment("model-2", kind="job"))
+        ask(store, 0)
+        store.record_ask(
+            "model-2",
+            expected_asks=0,
+            task=TaskKey("begin_search_model", "manual__1", "train"),
+            task_max_tries=1,
+            parameters={},
+            seen=0,
+        )
+        ask(store, 1, task=TaskKey("begin_search_model", "manual__2", "trial", 0))
+        found = store.trials_of_run(RunKey("begin_search_model", "manual__1"))
+        assert [(each.experiment_id, each.number) for each in found] == [("model-1", 0), ("model-2", 0)]
+        assert store.trials_of_run(RunKey("begin_search", "manual__1")) == []
 
     def test_only_the_task_that_owns_a_trial_can_clear_it(self, store: ExperimentStore) -> None:
         ask(store, 0)
