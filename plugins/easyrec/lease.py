@@ -28,7 +28,7 @@ def claim(model: str, run: RunKey, bizdate: date) -> str:
     other = answer.in_the_way
     if not answer.held and other is not None and other.held and _is_over(other.run):
         log.warning("run %s is over and still had the lease of %s: taken over", other.run, model)
-        store.take_over_lease(model, from_run=other.run, run=run)
+        store.take_over_lease(model, from_run=other.run, run=run, seen_at=other.seen_at)
         answer = store.try_lease(model, run=run, bizdate=bizdate, live_for=_LIVE_FOR)
         other = answer.in_the_way
     if answer.held or other is None:

@@ -74,7 +74,7 @@ class DailyOperator(HoldsLease):
     """
 
     def __init__(self, *, model_folder: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(multiple_outputs=True, **kwargs)
         self.model_folder = model_folder
 
     def work(self, context: Context, daily: DailyFinetune, plan: FinetunePlan, bizdate: date) -> Any:

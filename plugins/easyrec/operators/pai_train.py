@@ -59,7 +59,7 @@ class PaiTrainOperator(JobOperator):
         settings: JobSettings | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(multiple_outputs=True, **kwargs)
         self.ini = ini
         self.command = command
         self.model = model

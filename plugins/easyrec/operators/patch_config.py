@@ -49,7 +49,7 @@ class PatchPipelineConfigOperator(BaseOperator):
         settings: JobSettings | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(multiple_outputs=True, **kwargs)
         self.source = source
         self.target = target
         self.edits = edits

@@ -34,7 +34,7 @@ class DeferredWait(BaseOperator):
         settings: JobSettings | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(multiple_outputs=True, **kwargs)
         self.wait_hours = wait_hours
         self.wait_poll_seconds = wait_poll_seconds
         self.settings = settings or JobSettings()
