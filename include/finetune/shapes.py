@@ -6,7 +6,7 @@ line only. These checks are the only guard: a change is refused, or a warning wh
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -262,28 +262,27 @@ class _Judge:
         deciding = next((spec for spec in specs if _decides(spec)), None)
         if deciding is None:
             return None
-        changes = self._tried(key, value)
-        if changes is None:
-            return self._by_field(key, deciding)
-        changes.sort(key=lambda change: not change.is_fatal)
-        if not changes:
-            return None
-        return ShapeKey(key, _name(deciding), str(changes[0]), changes[0].is_fatal)
-
-    def _tried(self, key: str, value: Any) -> list[ShapeChange] | None:
-        """What the values of a key change; None when that can't be told."""
         if value is None or self._config.hidden_features:
-            return None
-        is_domain = isinstance(value, Mapping) and "_type" in value
+            return self._by_field(key, deciding)
         try:
-            values: Sequence[Any] = list(representatives(value)) if is_domain else [value]
-            texts = [
-                edit_text(self._text, {key: each}, allow_unknown_fields=self._allow_unknown)
-                for each in values
-            ]
-        except (DomainError, ConfigEditError):
-            return None  # check_edits says what is wrong with it
-        return [change for text in texts for change in _compared(self._config, read(text))]
+            change = self._tried(key, value)
+        except (DomainError, ConfigEditError):  # check_edits says what is wrong with the value
+            return self._by_field(key, deciding)
+        if change is None:
+            return None
+        return ShapeKey(key, _name(deciding), str(change), change.is_fatal)
+
+    def _tried(self, key: str, value: Any) -> ShapeChange | None:
+        """The worst that a value of this key changes. DomainError or ConfigEditError when one doesn't fit."""
+        is_domain = isinstance(value, Mapping) and "_type" in value
+        worst = None
+        for each in list(representatives(value)) if is_domain else [value]:
+            text = edit_text(self._text, {key: each}, allow_unknown_fields=self._allow_unknown)
+            for change in _compared(self._config, read(text)):
+                if change.is_fatal:
+                    return change
+                worst = worst or change
+        return worst
 
     def _by_field(self, key: str, spec: FieldSpec) -> ShapeKey:
         rule = RULES.get((spec.owner, spec.name))
