@@ -64,8 +64,9 @@ def shape_changes(
     ``trained_config_text``: ``<model_dir>/pipeline.config`` of the checkpoint. Features, towers and groups
     are told apart by name, so one that only moved is no change; what changes no variable (rates, dropout,
     regularization, steps, …) is not in the list. Refuse to train when one ``is_fatal``, warn of the others.
-    Where EasyRec loads features from ``fg_json_path``, they are only compared with ``fg_config`` (see
-    ``with_fg_features``).
+    Where EasyRec loads features from ``fg_json_path``, they are only compared with ``fg_config`` (text format,
+    not that JSON: see ``with_fg_features``). Of a job with ``-Dboundary_table``, which puts bounds into the
+    config that EasyRec saves, give the text that was sent to it.
 
     Raises ConfigEditError when a text can't be read.
     """
