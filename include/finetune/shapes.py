@@ -102,7 +102,7 @@ def _compared(old: Config, new: Config) -> list[ShapeChange]:
         *model_shapes.compare("EasyRecModel", old.model, new.model, "model_config"),
         *_optimizers(old, new),
     ]
-    if new.hidden_features:
+    if old.hidden_features or new.hidden_features:
         found.append(unknown("fg_json_path", "its features are not seen here, so they were not compared"))
     return list(dict.fromkeys(found))
 
@@ -115,10 +115,10 @@ def _features(old: Config, new: Config) -> Iterator[ShapeChange]:
     for name, feature in new.features.items():
         if name in after.all and name in before.all and name in old.features:
             yield from _feature(old.features[name], feature, before, after)
-        elif name in after.all and not old.hidden_features:
+        elif name in after.all and not (name in before.all and old.hidden_features):
             yield added(feature.path, f"feature {name} is new: it starts untrained")
     for name, feature in old.features.items():
-        if name in before.all and name not in after.all and not new.hidden_features:
+        if name in before.all and name not in after.all:
             yield dropped(feature.path, f"feature {name} is no longer read")
 
 

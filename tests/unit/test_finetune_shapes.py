@@ -170,6 +170,18 @@ def test_bounds_that_shift_and_inputs_that_change_are_warnings() -> None:
     assert found({path: ["local_hour"]}, named) == [(path, Effect.REMAPPED, False)]
 
 
+def test_a_sequence_is_as_wide_as_its_combiner_makes_it() -> None:
+    sequence = "feature_type: SequenceFeature sub_feature_type: IdFeature"
+    before = CONFIG.replace('"hour" feature_type: IdFeature', f'"hour" {sequence} sequence_combiner {{ %s }}')
+    path = "feature_configs[input_names[0]=hour].sequence_combiner"
+    cnn = "text_cnn { filter_sizes: [2, 3] num_filters: [8, 8] }"
+    (change,) = changes(before % cnn, before % "attention {}")
+    assert (change.path, change.is_fatal) == (path, True)
+    assert "width 4 becomes 16" in change.reason
+    on_top = cnn.replace("[8, 8]", "[8, 8] mlp { hidden_units: [8, 4] }")
+    assert "width 16 becomes 4" in changes(before % on_top, before % cnn)[0].reason
+
+
 def test_a_shared_table_is_judged_by_its_name() -> None:
     shared = edit_text(
         CONFIG,
@@ -277,10 +289,10 @@ def test_sequences_are_read_in_a_width_of_their_own() -> None:
 def test_features_that_are_loaded_from_elsewhere_are_said_not_to_be_judged() -> None:
     hidden = 'fg_json_path: "oss://b/fg.json"\n' + WITHOUT_FEATURES
     trained = 'fg_json_path: "!oss://b/fg.json"\n' + CONFIG
-    assert ("fg_json_path", Effect.UNKNOWN, False) in [
-        (c.path, c.effect, c.is_fatal) for c in shape_changes(trained, hidden)
+    assert [(c.path, c.effect, c.is_fatal) for c in shape_changes(trained, hidden)] == [
+        ("fg_json_path", Effect.UNKNOWN, False)
     ]
-    assert not any(c.is_fatal for c in shape_changes(trained, hidden))
+    assert [c.effect for c in shape_changes(hidden, CONFIG)] == [Effect.UNKNOWN]
     features_text = "".join(
         line.replace("feature_configs {", "feature_config { features {") + " }\n"
         for line in CONFIG.split("\n")
@@ -563,8 +575,12 @@ def test_where_a_value_does_not_fit_the_field_decides() -> None:
 
 def test_keys_on_features_that_are_not_seen_are_judged_by_their_field() -> None:
     hidden = 'fg_json_path: "oss://b/fg.json"\n' + WITHOUT_FEATURES
-    space = {"feature_configs[0].embedding_dim": choice(16)}
+    space = {"feature_configs[:].embedding_dim": choice(16)}
     assert keys(space, hidden) == [("FeatureConfig.embedding_dim", True)]
+    one_of_them = CONFIG[
+        CONFIG.index("feature_configs") : CONFIG.index('feature_configs { input_names: "item"')
+    ]
+    assert keys(space, hidden + one_of_them) == [("FeatureConfig.embedding_dim", True)]
 
 
 def test_a_key_that_does_not_exist_is_an_error() -> None:
