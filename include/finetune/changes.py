@@ -23,9 +23,10 @@ class Effect(Enum):
 
 @dataclass(frozen=True)
 class ShapeChange:
-    """``path``: where in the config, in the language of edits. ``is_fatal``: finetune must not go on.
+    """``path``: where in the config, in the language of edits. ``reason``: what changes, from what to what.
 
-    ``reason``: what changes and from what to what.
+    ``is_fatal``: variables that the checkpoint holds would start afresh, or stand for something they were not
+    trained for, so finetune must not go on; the other changes are worth a warning.
     """
 
     path: str

@@ -12,13 +12,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from include.pipeline_config import fg_json_path, values_at
+from include.pipeline_config import values_at
 from include.pipeline_config.fields import table
 from include.pipeline_config.values import zero
 
 Fields = Mapping[str, Any]
 
 _RANGE = re.compile(r"([a-zA-Z_]+)\[([0-9]+)-([0-9]+)\]")
+_PATHS = (
+    "model_config;train_config.optimizer_config;feature_configs;feature_config.features;"
+    "data_config.auto_expand_input_fields;fg_json_path"
+)
 _GROWS = "as many as there are keys"
 
 
@@ -103,14 +107,16 @@ class Config:
 
 def read(text: str) -> Config:
     """Raises ConfigEditError when the text can't be read."""
-    (model,) = values_at(text, "model_config", allow_unknown_fields=True)
-    (optimizers,) = values_at(text, "train_config.optimizer_config", allow_unknown_fields=True)
+    model, optimizers, features, features_v2, auto_expand, fg_path = values_at(
+        text, _PATHS, allow_unknown_fields=True
+    )
+    path, configs = ("feature_configs", features) if features else ("feature_config.features", features_v2)
     return Config(
         model=model,
-        features={feature.name: feature for feature in _features(text, model)},
+        features={feature.name: feature for feature in _features(path, configs, model, auto_expand)},
         groups={group.name: group for group in _groups(model)},
         optimizers=optimizers,
-        hidden_features=bool(fg_json_path(text)),
+        hidden_features=bool(fg_path) and not fg_path.startswith("!"),  # EasyRec marks what it has loaded
     )
 
 
@@ -136,15 +142,15 @@ def _groups(model: Fields) -> Iterator[Group]:
 # Features
 
 
-def _features(text: str, model: Fields) -> Iterator[FeatureShape]:
-    path = "feature_configs"
-    (configs,) = values_at(text, path, allow_unknown_fields=True)
-    if not configs:
-        path = "feature_config.features"
-        (configs,) = values_at(text, path, allow_unknown_fields=True)
-    (auto_expand,) = values_at(text, "data_config.auto_expand_input_fields", allow_unknown_fields=True)
-    paths = [f"{path}[{_selector(fields, number, configs)}]" for number, fields in enumerate(configs)]
-    every = list(zip(paths, configs, strict=True))
+def _features(
+    path: str, configs: Sequence[Fields], model: Fields, auto_expand: bool
+) -> Iterator[FeatureShape]:
+    firsts = Counter(_first_input(fields) for fields in configs)
+    every = []
+    for number, fields in enumerate(configs):
+        name, first = fields.get("feature_name"), _first_input(fields)
+        by_input = f"input_names[0]={first}" if first and firsts[first] == 1 else str(number)
+        every.append((f"{path}[{f'feature_name={name}' if name else by_input}]", fields))
     every += [(at, copy) for at, fields in every for copy in _copies(fields, auto_expand)]
     sharers = Counter(fields["embedding_name"] for _, fields in every if "embedding_name" in fields)
     for at, fields in every:
@@ -159,13 +165,8 @@ def _copies(fields: Fields, auto_expand: bool) -> Iterator[Fields]:
             yield {**fields, "input_names": [name]}
 
 
-def _selector(fields: Fields, number: int, configs: Sequence[Fields]) -> str:
-    """What selects this feature and no other, in the language of edits."""
-    if name := fields.get("feature_name"):
-        return f"feature_name={name}"
-    first = fields.get("input_names", [])[:1]
-    alone = sum(other.get("input_names", [])[:1] == first for other in configs) == 1
-    return f"input_names[0]={first[0]}" if first and alone else str(number)
+def _first_input(fields: Fields) -> str:
+    return next(iter(fields.get("input_names", [])), "")
 
 
 class _Feature:

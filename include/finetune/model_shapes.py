@@ -92,7 +92,7 @@ def _field(spec: FieldSpec, old: Fields, new: Fields, path: str) -> Iterator[Sha
         if before != after:
             yield from _judged(rule, path, before, after)
     elif spec.repeated and spec.is_message:
-        yield from _elements(spec, old.get(spec.name, []), new.get(spec.name, []), path)
+        yield from _elements(spec, old, new, path)
     elif spec.is_message:
         yield from _message(spec, rule, _value(spec, old), _value(spec, new), path)
 
@@ -139,53 +139,50 @@ def _shown(value: Any) -> str:
 # Lists of messages
 
 
-def _elements(
-    spec: FieldSpec, old: Sequence[Fields], new: Sequence[Fields], path: str
-) -> Iterator[ShapeChange]:
+def _elements(spec: FieldSpec, old: Fields, new: Fields, path: str) -> Iterator[ShapeChange]:
+    """``old``, ``new``: the messages that hold the list."""
     kind = (spec.owner, spec.name)
-    before, after = _by_identity(spec.type, old), _by_identity(spec.type, new)
+    before = _by_selector(spec.type, old.get(spec.name, []))
+    after = _by_selector(spec.type, new.get(spec.name, []))
     gone = [key for key in before if key not in after]
     fresh = [key for key in after if key not in before]
-    lives_alone = kind in BY_NAME or kind in BY_NAME_AND_NUMBER
+    may_grow = kind in BY_NAME or kind in BY_NAME_AND_NUMBER
     if gone and fresh:
         yield reshaped(path, f"{_list(gone)} went and {_list(fresh)} came: under a new name it starts afresh")
+    elif gone and may_grow:
+        yield dropped(f"{path}[{gone[0]}]", f"{_list(gone)} went")
+    elif fresh and may_grow:
+        yield added(f"{path}[{fresh[0]}]", f"{_list(fresh)} is new")
     elif gone or fresh:
-        where = f"{path}[{_selector(spec.type, (gone or fresh)[0])}]"
-        if not lives_alone:
-            what = f"{_list(gone)} went" if gone else f"{_list(fresh)} came"
-            yield reshaped(path, f"{what}: what lies behind it reads another width")
-        elif gone:
-            yield dropped(where, f"{_list(gone)} went")
-        else:
-            yield added(where, f"{_list(fresh)} is new")
-    if kind not in BY_NAME and (lives_alone or not (gone or fresh)):
+        what = f"{_list(gone)} went" if gone else f"{_list(fresh)} came"
+        yield reshaped(path, f"{what}: what lies behind it reads another width")
+    if may_grow or not (gone or fresh):
         order = {key: number for number, key in enumerate(before)}
         moved = [key for number, key in enumerate(after) if order.get(key, number) != number]
-        if moved:
-            yield _moved(kind, path, moved)
+        yield from _moved(kind, path, moved, {**old, **new}) if moved else ()
     for key, fields in after.items():
         if key in before:
-            yield from compare(spec.type, before[key], fields, f"{path}[{_selector(spec.type, key)}]")
+            yield from compare(spec.type, before[key], fields, f"{path}[{key}]")
 
 
-def _moved(kind: tuple[str, str], path: str, moved: Sequence[str]) -> ShapeChange:
-    if kind in BY_NAME_AND_NUMBER:
-        return remapped(path, f"{_list(moved)} moved, but some of its variables are numbered")
-    return reshaped(path, f"{_list(moved)} moved, but variables are named and joined in this order")
+def _moved(kind: tuple[str, str], path: str, moved: Sequence[str], owner: Fields) -> Iterator[ShapeChange]:
+    if kind in BY_NAME:
+        return
+    if kind not in BY_NAME_AND_NUMBER:
+        yield reshaped(path, f"{_list(moved)} moved, but variables are named and joined in this order")
+    elif BY_NAME_AND_NUMBER[kind] is None or BY_NAME_AND_NUMBER[kind] in owner:
+        yield remapped(path, f"{_list(moved)} moved, but some of its variables are numbered")
 
 
-def _by_identity(message: str, elements: Sequence[Fields]) -> dict[str, Fields]:
-    name = IDENTITY.get(message)
+def _by_selector(message: str, elements: Sequence[Fields]) -> dict[str, Fields]:
+    """Elements by what selects each: their identity where they have one, else their number."""
+    name = IDENTITY.get(message, "")
     found: dict[str, Fields] = {}
     for number, fields in enumerate(elements):
-        key = str(fields.get(name, "")) if name else ""
-        found[key if key and key not in found else str(number)] = fields
+        key = f"{name}={fields[name]}" if fields.get(name) else str(number)
+        found[key if key not in found else str(number)] = fields
     return found
 
 
-def _selector(message: str, key: str) -> str:
-    return f"{IDENTITY[message]}={key}" if message in IDENTITY and not key.isdecimal() else key
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names)
+def _list(selectors: Sequence[str]) -> str:
+    return ", ".join(selector.partition("=")[2] or selector for selector in selectors)

@@ -88,7 +88,7 @@ class Exponential(Schedule):
             yield "burnin_steps", "is 0 although burnin_learning_rate is set: EasyRec divides by it"
 
     def rises(self, limit: float) -> Iterator[Fault]:
-        if self.burnin_steps and _above(self.burnin_learning_rate, limit):
+        if _above(self.burnin_learning_rate, limit):
             yield "burnin_learning_rate", f"is {self.burnin_learning_rate}"
         if _above(self.decay_factor, 1):
             yield "decay_factor", f"is {self.decay_factor}: the rate grows"

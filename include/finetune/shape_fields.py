@@ -357,15 +357,14 @@ BY_NAME: frozenset[tuple[str, str]] = frozenset(
 """Lists whose elements' variables are named after the elements: one more or less leaves the others alone,
 and so does another order."""
 
-BY_NAME_AND_NUMBER: frozenset[tuple[str, str]] = frozenset(
-    {
-        ("DBMTL", "task_towers"),
-        ("MMoE", "task_towers"),
-        ("ModelParams", "task_towers"),
-        ("SimpleMultiTask", "task_towers"),
-    }
-)
-"""Lists that may grow or shrink at the end, but whose elements have variables that are numbered, too."""
+BY_NAME_AND_NUMBER: Mapping[tuple[str, str], str | None] = {
+    ("DBMTL", "task_towers"): "expert_dnn",
+    ("MMoE", "task_towers"): None,
+    ("ModelParams", "task_towers"): None,
+    ("SimpleMultiTask", "task_towers"): None,
+}
+"""Lists that may grow or shrink at the end, but whose elements also have variables or inputs that are numbered:
+always, or with the field named here."""
 
 POOLED_GROUPS: frozenset[tuple[str, str]] = frozenset({("deepfm", "fm"), ("fm", "deep")})
 """(model, group) whose features are summed up, so that no kernel is as wide as the group."""

@@ -6,7 +6,7 @@ line only. These checks are the only guard: a change is refused, or a warning wh
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,8 +64,9 @@ def shape_changes(
     ``trained_config_text``: ``<model_dir>/pipeline.config`` of the checkpoint. Features, towers and groups
     are told apart by name, so one that only moved is no change; what changes no variable (rates, dropout,
     regularization, steps, …) is not in the list. Refuse to train when one ``is_fatal``, warn of the others.
-    Where EasyRec loads features from ``fg_json_path``, they are only compared with ``fg_config`` (see
-    ``with_fg_features``).
+    Where EasyRec loads features from ``fg_json_path``, they are only compared with ``fg_config`` (text format,
+    not that JSON: see ``with_fg_features``). Of a job with ``-Dboundary_table``, which puts bounds into the
+    config that EasyRec saves, give the text that was sent to it.
 
     Raises ConfigEditError when a text can't be read.
     """
@@ -101,7 +102,7 @@ def _compared(old: Config, new: Config) -> list[ShapeChange]:
         *model_shapes.compare("EasyRecModel", old.model, new.model, "model_config"),
         *_optimizers(old, new),
     ]
-    if new.hidden_features:
+    if old.hidden_features or new.hidden_features:
         found.append(unknown("fg_json_path", "its features are not seen here, so they were not compared"))
     return list(dict.fromkeys(found))
 
@@ -114,10 +115,10 @@ def _features(old: Config, new: Config) -> Iterator[ShapeChange]:
     for name, feature in new.features.items():
         if name in after.all and name in before.all and name in old.features:
             yield from _feature(old.features[name], feature, before, after)
-        elif name in after.all and not old.hidden_features:
+        elif name in after.all and not (name in before.all and old.hidden_features):
             yield added(feature.path, f"feature {name} is new: it starts untrained")
     for name, feature in old.features.items():
-        if name in before.all and name not in after.all and not new.hidden_features:
+        if name in before.all and name not in after.all:
             yield dropped(feature.path, f"feature {name} is no longer read")
 
 
@@ -262,28 +263,27 @@ class _Judge:
         deciding = next((spec for spec in specs if _decides(spec)), None)
         if deciding is None:
             return None
-        changes = self._tried(key, value)
-        if changes is None:
-            return self._by_field(key, deciding)
-        changes.sort(key=lambda change: not change.is_fatal)
-        if not changes:
-            return None
-        return ShapeKey(key, _name(deciding), str(changes[0]), changes[0].is_fatal)
-
-    def _tried(self, key: str, value: Any) -> list[ShapeChange] | None:
-        """What the values of a key change; None when that can't be told."""
         if value is None or self._config.hidden_features:
-            return None
-        is_domain = isinstance(value, Mapping) and "_type" in value
+            return self._by_field(key, deciding)
         try:
-            values: Sequence[Any] = list(representatives(value)) if is_domain else [value]
-            texts = [
-                edit_text(self._text, {key: each}, allow_unknown_fields=self._allow_unknown)
-                for each in values
-            ]
-        except (DomainError, ConfigEditError):
-            return None  # check_edits says what is wrong with it
-        return [change for text in texts for change in _compared(self._config, read(text))]
+            change = self._tried(key, value)
+        except (DomainError, ConfigEditError):  # check_edits says what is wrong with the value
+            return self._by_field(key, deciding)
+        if change is None:
+            return None
+        return ShapeKey(key, _name(deciding), str(change), change.is_fatal)
+
+    def _tried(self, key: str, value: Any) -> ShapeChange | None:
+        """The worst that a value of this key changes. DomainError or ConfigEditError when one doesn't fit."""
+        is_domain = isinstance(value, Mapping) and "_type" in value
+        worst = None
+        for each in list(representatives(value)) if is_domain else [value]:
+            text = edit_text(self._text, {key: each}, allow_unknown_fields=self._allow_unknown)
+            for change in _compared(self._config, read(text)):
+                if change.is_fatal:
+                    return change
+                worst = worst or change
+        return worst
 
     def _by_field(self, key: str, spec: FieldSpec) -> ShapeKey:
         rule = RULES.get((spec.owner, spec.name))

@@ -298,6 +298,7 @@ def test_a_rate_that_was_left_to_its_default_is_written() -> None:
     assert [str(change) for change in found.changes] == [
         f"{path('constant_learning_rate', 'learning_rate')}: 0.002 -> 1e-06"
     ]
+    assert len(hand_over(config("constant_learning_rate {}"), 0.002).changes) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,80 @@
+"""The command ``experiments``: what the store holds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from include.cli.groups import Commands, table
+from include.errors import ConfigError
+
+STORE_ENV = "EASYREC_AUTOML_STORE"
+
+
+def add_to(commands: Commands) -> None:
+    experiments = commands.add_parser("experiments", help="list experiments or show one")
+    experiments.add_argument("experiment", nargs="?", help="id; without it all are listed")
+    experiments.add_argument("--model")
+    experiments.add_argument("--json", action="store_true", help="for scripts")
+    experiments.add_argument(
+        "--store", help=f"database URL (default: ${STORE_ENV}, else easyrec_automl.db in $AIRFLOW_HOME)"
+    )
+    experiments.set_defaults(run=_experiments)
+
+
+def _experiments(arguments: argparse.Namespace) -> None:
+    from include.experiments.closing import report_of_store
+    from include.store import SEARCHES, ExperimentStore
+
+    url = arguments.store or os.environ.get(STORE_ENV) or _default_store()
+    store = ExperimentStore.open(url)
+    if arguments.experiment is None:
+        rows = [
+            {
+                "experiment": e.id,
+                "model": e.model,
+                "state": e.state.value,
+                "created": e.created_at.isoformat(timespec="seconds"),
+                "trials": len(store.trials(e.id)),
+            }
+            for e in store.experiments(arguments.model, kinds=SEARCHES)
+        ]
+        print(json.dumps(rows, indent=2) if arguments.json else table(rows) if rows else "no experiments yet")
+        return
+    report = report_of_store(store, arguments.experiment)
+    if arguments.json:
+        print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
+        return
+    print(
+        f"{report.experiment}: {report.state}, seed {report.seed}, {report.optimize_mode} {dict(report.weights)}"
+    )
+    print(
+        table(
+            [
+                {
+                    "#": t.number,
+                    "state": t.state.value,
+                    "metric": "" if t.metric is None else f"{t.metric:.5f}",
+                    "seconds": f"{t.training_seconds:.1f}",
+                    "parameters": json.dumps(dict(t.parameters), ensure_ascii=False),
+                    "reason": t.reason,
+                }
+                for t in report.trials
+            ]
+        )
+    )
+    if report.best is not None:
+        print(f"best: trial {report.best.number} ({report.best.metric})")
+        print(
+            f"model: {report.best_model_dir}\nconfig: {report.best_config}\nreport: {report.prefix}report.html"
+        )
+
+
+def _default_store() -> str:
+    home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
+    file = home / "easyrec_automl.db"
+    if not file.exists():
+        raise ConfigError(f"there is no experiment store at {file}", hint=f"give --store or ${STORE_ENV}")
+    return f"sqlite:///{file}"
