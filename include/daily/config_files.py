@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,38 +18,51 @@ class ConfigFiles:
         self._objects: ObjectStore | None = None
 
     def read(self, location: str) -> str:
-        """Raises NotFoundError, or ConfigError for what is no text in UTF-8 or can't be read."""
+        """Raises NotFoundError, or ConfigError for what can't be read or is no text in UTF-8."""
         try:
-            if location.startswith("oss://"):
-                return self._oss().read(location).decode("utf-8")
-            return Path(location).read_bytes().decode("utf-8")
+            data = self._oss().read(location) if _is_oss(location) else _local(location).read_bytes()
+            return data.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise ConfigError("not a text file in UTF-8", where=location) from error
+            raise ConfigError(f"not UTF-8 text (byte {error.start})", where=location) from None
         except OSError as error:
             raise ConfigError(f"can't be read: {error.strerror}", where=location) from error
 
     def write(self, location: str, text: str) -> None:
-        """The whole text at once: one PUT, or a temporary file that takes the other's place."""
-        if location.startswith("oss://"):
+        """The whole text or nothing: one PUT, or a file that takes the place of the old one at once."""
+        if _is_oss(location):
             self._oss().write(location, text.encode())
             return
-        target = Path(location)
         try:
-            handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-            temporary = Path(name)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(text.encode())
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o644)
-                temporary.replace(target)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+            _replace(_local(location).resolve(), text.encode())
         except OSError as error:
             raise ConfigError(f"can't be written: {error.strerror}", where=location) from error
 
     def _oss(self) -> ObjectStore:
         self._objects = self._objects or self._make()
         return self._objects
+
+
+def _is_oss(location: str) -> bool:
+    return location.startswith("oss://")
+
+
+def _local(location: str) -> Path:
+    return Path(location).expanduser()
+
+
+def _replace(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise IsADirectoryError(None, "it is a folder")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        with beside.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            beside.chmod(path.stat().st_mode & 0o7777)
+        beside.replace(path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            beside.unlink()
