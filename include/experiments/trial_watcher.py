@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from include import names
-from include.errors import MetricError, NotFoundError
+from include.errors import MetricError, NotFoundError, StateError
 from include.experiments.job_starter import stop_step
 from include.experiments.plan import Plan
 from include.experiments.services import Services
@@ -53,10 +53,10 @@ class TrialWatcher:
             self._stop_steps(trial.reason or "the trial has ended")
             return trial
         step = store.latest_step(self._experiment, self._number, epoch=self._epoch)
-        if step is None or (step.job_id is None and not step.state.is_terminal):
-            return self._starter().ensure_job(trial)  # its submit was interrupted
-        if step.state.is_terminal:
+        if step is not None and step.state.is_terminal:
             return self._conclude(trial, step)  # its record was interrupted
+        if step is None or step.job_id is None or trial.state is TrialState.WAITING:
+            return self._starter().ensure_job(trial)  # its submit was interrupted
         status = self._services.jobs.status(
             str(step.job_id)
         )  # before the events: what it wrote is seen below
@@ -78,12 +78,18 @@ class TrialWatcher:
         return self._check_deadlines(trial, step, status)
 
     def cancel(self, reason: str) -> Trial:
-        """A person ended the task: stop the job and record why."""
-        self._stop_steps(reason)
+        """A person ended the task: record why, then stop the job.
+
+        In this order, because a poll may be replacing a failed job at this very moment.
+        """
         trial = self._services.store.trial(self._experiment, self._number)
-        if trial.epoch != self._epoch or trial.state.is_terminal:
-            return trial
-        return self._move(trial, TrialState.CANCELLED, reason)
+        if trial.epoch == self._epoch and not trial.state.is_terminal:
+            try:
+                trial = self._move(trial, TrialState.CANCELLED, reason)
+            except StateError:  # it ended or was cleared just now
+                trial = self._services.store.trial(self._experiment, self._number)
+        self._stop_steps(reason)
+        return trial
 
     def _stop_steps(self, reason: str) -> None:
         for step in self._services.store.steps(self._experiment, self._number):
