@@ -244,7 +244,8 @@ def _check_pool(services: Services, plan: Plan) -> list[str]:
     if pool in known:
         return []
     return [
-        f"pool {pool!r} was not seen by Airflow's components (seen: {', '.join(sorted(known)) or 'none'}): "
+        f"pool {pool!r} that counts deferred tasks was not seen by Airflow's components (seen: "
+        f"{', '.join(sorted(known)) or 'none'}): "
         f"run 'airflow pools set {pool} {plan.search.concurrency} trials --include-deferred' "
         "and restart the scheduler, which also makes missing pools at its start"
     ]
