@@ -8,6 +8,7 @@ not by name: the same trouble arrives as different classes, so neither client ha
 from __future__ import annotations
 
 import re
+import ssl
 from typing import Any, NoReturn
 from xml.etree.ElementTree import ParseError
 
@@ -126,12 +127,28 @@ def _network(
             f"the endpoint of {service} is not an address", where=where, hint="http(s)://<host>"
         )
     if isinstance(error, requests.exceptions.SSLError):
-        return PermanentError(f"{service}'s certificate was not accepted", where=where)
+        if _is_certificate(error):
+            return PermanentError(
+                f"{service}'s certificate was not accepted",
+                where=where,
+                hint="check the endpoint and its proxy",
+            )
+        return lost(f"the secure connection to {service} broke ({kind})", where=where)
     if _never_sent(error):
         return RetryableError(
             f"{service} can't be reached ({kind})", where=where, hint="check the endpoint and the network"
         )
     return lost(f"{service} gave no complete answer ({kind})", where=where)
+
+
+def _is_certificate(error: BaseException | None) -> bool:
+    """Whether a certificate was refused; all other trouble of TLS is trouble of the network."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        inner = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
+        error = getattr(error, "reason", None) if isinstance(error, MaxRetryError) else inner
+    return False
 
 
 def _never_sent(error: requests.RequestException) -> bool:

@@ -129,7 +129,7 @@ class MaxComputeJobs:
         self._client = _Client(credentials, retries or Retries())
         self._lock = threading.Lock()
         self._tokens: OrderedDict[str, tuple[str, str] | None] = OrderedDict()
-        self._trained: set[str] = set()
+        self._trained: OrderedDict[str, datetime | None] = OrderedDict()
         self._ended: OrderedDict[str, JobStatus] = OrderedDict()
 
     def submit(self, payload: JobPayload, *, submission_key: str, store_uuid: str) -> str:
@@ -181,6 +181,8 @@ class MaxComputeJobs:
         answer, started, ended = self._fetch(job_id)
         subs = self._sub_instances(job_id)
         state, message = self._state(job_id, answer, subs)
+        if state is not JobState.WAITING:
+            started = self._training_since(subs) or started
         if not state.is_terminal:
             return JobStatus(state, message, subs, started)
         status = JobStatus(state, message, subs, started, ended)
@@ -201,15 +203,18 @@ class MaxComputeJobs:
     def _state(self, job_id: str, answer: str, subs: Mapping[str, str]) -> tuple[JobState, str]:
         if answer == _TERMINATED:
             return self._end(job_id, subs)
-        return (JobState.RUNNING if self._is_training(subs) else JobState.WAITING), ""
+        self._training_since(subs)
+        return (JobState.RUNNING if subs.get(_TRAIN) in self._trained else JobState.WAITING), ""
 
-    def _is_training(self, subs: Mapping[str, str]) -> bool:
+    def _training_since(self, subs: Mapping[str, str]) -> datetime | None:
+        """When the part that trains left the queue; the job itself begins when it is submitted."""
         train = subs.get(_TRAIN)
-        if train is None:
-            return False
-        if train not in self._trained and self._fetch(train)[0] != _SUSPENDED:
-            self._trained.add(train)
-        return train in self._trained
+        if train is not None and train not in self._trained:
+            answer, started, _ = self._fetch(train)
+            if answer != _SUSPENDED:
+                self._remember(self._trained, train, started)
+        with self._lock:
+            return self._trained.get(train or "")
 
     def _end(self, job_id: str, subs: Mapping[str, str]) -> tuple[JobState, str]:
         """How a terminated job ended; its parts know better than the job why."""

@@ -199,11 +199,14 @@ class DailyFinetune:
         ``reason``: why a day that has no outcome failed.
         """
         seconds = self._plan.settings.lost_answer_seconds
-        stop_leftovers(self._services, self._store.trials_of_run(run), lookup_seconds=seconds)
+        trials = self._store.trials_of_run(run)
+        unstopped = stop_leftovers(self._services, trials, lookup_seconds=seconds)
         day = self._store.day_of_run(run)
         if day is not None and day.state is DayState.OPEN:
             self._store.end_day(day.id, DayState.FAILED, reason)
         self._store.release_lease(self._plan.model, run=run)
+        if unstopped is not None:
+            raise unstopped
 
     def _chain(self, start_from: str, by: str) -> Chain:
         current = self._store.current_chain(self._plan.model)

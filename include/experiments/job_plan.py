@@ -113,7 +113,7 @@ class JobPlan:
             Path(spec.command), spec.xflow_name, spec.xflow_project, spec.parameters, spec.weights
         )
         rendered = payload.render(job, model_dir=model_dir, max_hours=spec.settings.max_training_hours)
-        return RenderedTrial(model_dir, rendered, makes_model=trains)
+        return RenderedTrial(model_dir, rendered)
 
     def not_applied(self, parameters: Mapping[str, Any], saved_config: str) -> list[str]:  # noqa: ARG002
         return not_applied(saved_config, self.spec.edits, self.spec.allow_unknown_fields)

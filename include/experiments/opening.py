@@ -14,14 +14,14 @@ from include import names
 from include.errors import ConfigError, EasyRecAutoMLError, NotFoundError, ProblemsError, RetryableError
 from include.experiments.plan import Plan
 from include.experiments.services import Services
+from include.experiments.settings import ModelSettings
 from include.experiments.trial_starter import BASELINE, CUSTOM, TUNER, Assignment
 from include.names import StepId
 from include.pipeline_config import Problem, check_edits, fg_json_path
-from include.store import Experiment, ExperimentState, NewExperiment
+from include.store import Experiment, ExperimentStore, NewExperiment
 
 _TABLE_KEYS = ("train_tables", "eval_tables", "tables", "boundary_table")
 DEFAULT_TRIALS = 20
-_EXTENDED = "extended"
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,15 @@ class Opened:
     notes: tuple[str, ...]
 
 
+def settings_of(
+    store: ExperimentStore, plan: Plan, request: OpenRequest, *, dag_id: str, run_id: str
+) -> ModelSettings:
+    """The settings that count: those that the experiment was opened with, if it exists, else the folder's."""
+    experiment_id = request.extend or names.experiment_id(plan.model, store.uuid, dag_id, run_id)
+    known = _known(store, experiment_id)
+    return plan.settings if known is None else Plan.from_snapshot(known.snapshot).settings
+
+
 def open_experiment(
     services: Services,
     plan: Plan,
@@ -57,37 +66,42 @@ def open_experiment(
 ) -> Opened:
     """Check everything, then create or extend the experiment of this DAG run.
 
-    Idempotent per DAG run. Raises ProblemsError with all problems, RetryableError when a service can't be
+    Idempotent per DAG run: repeated after an end (a user cleared it), the same experiment goes on with the
+    files it was opened with. Raises ProblemsError with all problems, RetryableError when a service can't be
     reached; in both cases nothing was created or submitted.
     """
     store = services.store
     if request.extend is not None:
         return _extend(services, plan, request, by=by, run_id=run_id)
     experiment_id = names.experiment_id(plan.model, store.uuid, dag_id, run_id)
-    checked, problems = _check_outside(services, plan)
-    problems += _check_parameters(checked, request.custom_parameters) if not problems else []
+    known = _known(store, experiment_id)
+    running = plan if known is None else Plan.from_snapshot(known.snapshot)
+    checked, problems = _check_all(services, plan, running, request)
     problems += _attempt(lambda: _publish_opening(services, checked, experiment_id)) if not problems else []
     if problems:
         raise ProblemsError(f"the search of {plan.model} can't start; nothing was submitted", problems)
-    trials = request.trials if request.trials is not None else plan.search.max_trials or DEFAULT_TRIALS
+    trials = request.trials if request.trials is not None else running.search.max_trials or DEFAULT_TRIALS
     assignments = _assignments(experiment_id, trials, request)
-    duration = request.max_duration or plan.search.max_duration
-    experiment = store.create_experiment(
-        NewExperiment(
-            id=experiment_id,
-            model=plan.model,
-            kind="begin",
-            dag_id=dag_id,
-            run_id=run_id,
-            seed=request.seed if request.seed is not None else _seed_of(experiment_id),
-            optimize_mode=plan.search.optimize_mode,
-            max_trials=len(assignments),
-            deadline=services.now() + duration if duration else None,
-            snapshot=checked.snapshot(),
-            created_by=by,
+    duration = request.max_duration or running.search.max_duration
+    deadline = services.now() + duration if duration else None
+    if known is None:
+        known = store.create_experiment(
+            NewExperiment(
+                id=experiment_id,
+                model=plan.model,
+                kind="begin",
+                dag_id=dag_id,
+                run_id=run_id,
+                seed=request.seed if request.seed is not None else _seed_of(experiment_id),
+                optimize_mode=plan.search.optimize_mode,
+                max_trials=len(assignments),
+                deadline=deadline,
+                snapshot=checked.snapshot(),
+                created_by=by,
+            )
         )
-    )
-    return Opened(experiment, assignments, _notes(checked))
+    opened = store.open_run(known.id, run_id=run_id, deadline=deadline, by=by)
+    return Opened(opened, assignments, (*_notes(checked), *_outdated(plan, running)))
 
 
 def _extend(services: Services, plan: Plan, request: OpenRequest, *, by: str, run_id: str) -> Opened:
@@ -99,28 +113,47 @@ def _extend(services: Services, plan: Plan, request: OpenRequest, *, by: str, ru
             f"experiment {experiment.id} belongs to model {experiment.model}, not {plan.model}",
             hint="trigger the DAG of that model",
         )
-    kept = Plan.from_snapshot(experiment.snapshot)
-    problems = _check_parameters(kept, request.custom_parameters)
-    if problems:
-        raise ProblemsError(f"experiment {experiment.id} can't be extended", problems)
+    if request.seed not in (None, experiment.seed):
+        raise ConfigError(
+            f"experiment {experiment.id} was opened with seed {experiment.seed} and keeps it",
+            where="seed",
+            hint="leave the field empty",
+        )
     trials = request.trials if request.trials is not None else len(request.custom_parameters)
     if trials < 1:
         raise ConfigError("how many more trials?", where="trials", hint="give trials or custom parameters")
+    kept = Plan.from_snapshot(experiment.snapshot)
+    _, problems = _check_all(services, plan, kept, request)
+    if problems:
+        raise ProblemsError(f"experiment {experiment.id} can't be extended; nothing was submitted", problems)
     assignments = _assignments(experiment.id, trials, request)
-    said = [e.data for e in store.events(experiment.id) if e.kind == _EXTENDED and e.data["run_id"] == run_id]
-    if not said:  # the new limit is said before it is set, so that a repeated open sets the same one
-        limit = max(experiment.max_trials or 0, experiment.asks) + len(assignments)
-        said = [{"run_id": run_id, "max_trials": limit}]
-        store.record_event(experiment.id, None, _EXTENDED, by=by, data=said[0])
     duration = request.max_duration or kept.search.max_duration
-    store.set_limits(
-        experiment.id,
-        max_trials=max(experiment.max_trials or 0, said[0]["max_trials"]),
-        deadline=services.now() + duration if duration else None,
-        by=by,
+    deadline = services.now() + duration if duration else None
+    extended = store.open_run(experiment.id, run_id=run_id, more=len(assignments), deadline=deadline, by=by)
+    return Opened(extended, assignments, _outdated(plan, kept))
+
+
+def _known(store: ExperimentStore, experiment_id: str) -> Experiment | None:
+    """The experiment, if it has been opened: by an earlier try, a try before a clear, or another run."""
+    try:
+        return store.experiment(experiment_id)
+    except NotFoundError:
+        return None
+
+
+def _outdated(folder: Plan, kept: Plan) -> tuple[str, ...]:
+    """A note when the folder is not what the experiment runs with any more."""
+    changed = [
+        name
+        for name in sorted({*folder.texts, *kept.texts})
+        if folder.texts.get(name) != kept.texts.get(name)
+    ]
+    if not changed:
+        return ()
+    return (
+        f"{', '.join(changed)} changed since the experiment was opened; it goes on with what it was opened "
+        "with: trigger a new run to use the changes",
     )
-    extended = store.set_experiment_state(experiment.id, ExperimentState.RUNNING, reason="extended", by=by)
-    return Opened(extended, assignments, ())
 
 
 def _assignments(experiment: str, trials: int, request: OpenRequest) -> tuple[Assignment, ...]:
@@ -146,22 +179,28 @@ def _attempt(check: Callable[[], Any]) -> list[str]:
     return []
 
 
+def _check_all(services: Services, folder: Plan, plan: Plan, request: OpenRequest) -> tuple[Plan, list[str]]:
+    """``plan`` is what the experiment runs with; the pool is the one that the folder's DAG uses today."""
+    checked, problems = _check_outside(services, plan)
+    problems = [*_check_pool(services, folder), *problems]
+    return checked, problems or _check_parameters(checked, request.custom_parameters)
+
+
 def _check_outside(services: Services, plan: Plan) -> tuple[Plan, list[str]]:
     """All checks that don't depend on each other; the plan comes back with the pipeline config in it."""
-    problems = _check_pool(services, plan) + _check_tables(services, plan)
+    problems = _check_tables(services, plan)
     problems += _attempt(lambda: services.make_assessor(plan))
-    script = plan.job.parameters.get("script", "")
+    script, checkpoint = (plan.job.parameters.get(key, "") for key in ("script", "fine_tune_checkpoint"))
     if script:
         problems += _attempt(lambda: _must_exist(services, "-Dscript", script))
-    url = plan.job.parameters["config"]
+    if checkpoint and "${" not in checkpoint:
+        problems += _attempt(lambda: _must_hold_a_checkpoint(services, checkpoint))
     try:
-        text = services.objects.read(url).decode("utf-8")
+        text = _config_text(services, plan)
     except RetryableError:
         raise
-    except UnicodeDecodeError:
-        return plan, [*problems, f"-Dconfig={url} is not a text file in UTF-8"]
     except EasyRecAutoMLError as error:
-        return plan, [*problems, f"-Dconfig={url}: {error}"]
+        return plan, [*problems, f"-Dconfig={plan.job.parameters['config']}: {error}"]
     checked = plan.with_pipeline_config(text)
     if not fg_json_path(text):  # else the ini's own edits may need features that are not in the text
         problems += _attempt(lambda: checked.patched_config({}))
@@ -169,6 +208,25 @@ def _check_outside(services: Services, plan: Plan) -> tuple[Plan, list[str]]:
     if not problems:
         problems += _attempt(lambda: _ask_once(services, checked))
     return checked, problems
+
+
+def _config_text(services: Services, plan: Plan) -> str:
+    """The pipeline config that the jobs will get. An experiment that exists must get the one it was opened
+    with: its results, dry runs and best config are of that one.
+    """
+    kept = plan.pipeline_config
+    if kept and plan.settings.parameters_via == "patched_config":
+        return kept
+    try:
+        text = services.objects.read(plan.job.parameters["config"]).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError("not a text file in UTF-8") from error
+    if kept and text != kept:
+        raise ConfigError(
+            "the file was changed since the experiment was opened: further trials could not be compared",
+            hint="start a new search, or put the old file back",
+        )
+    return text
 
 
 def dry_run(plan: Plan) -> list[Problem]:
@@ -186,7 +244,8 @@ def _check_pool(services: Services, plan: Plan) -> list[str]:
     if pool in known:
         return []
     return [
-        f"pool {pool!r} was not seen by Airflow's components (seen: {', '.join(sorted(known)) or 'none'}): "
+        f"pool {pool!r} that counts deferred tasks was not seen by Airflow's components (seen: "
+        f"{', '.join(sorted(known)) or 'none'}): "
         f"run 'airflow pools set {pool} {plan.search.concurrency} trials --include-deferred' "
         "and restart the scheduler, which also makes missing pools at its start"
     ]
@@ -214,6 +273,13 @@ def _table_must_exist(services: Services, key: str, url: str) -> None:
 def _must_exist(services: Services, key: str, url: str) -> None:
     if services.objects.info(url) is None:
         raise NotFoundError("there is no such object on OSS", where=f"{key}={url}")
+
+
+def _must_hold_a_checkpoint(services: Services, url: str) -> None:
+    if not any(found.url.endswith(".index") for found in services.objects.list(url)):
+        raise NotFoundError(
+            "there is no checkpoint (model.ckpt-<step>.index) on OSS", where=f"-Dfine_tune_checkpoint={url}"
+        )
 
 
 def _ask_once(services: Services, plan: Plan) -> None:

@@ -53,11 +53,14 @@ def start_job(
             seen=0,
         )
     elif trial.task_max_tries != task_max_tries:
-        old = TrialJob(services, JobPlan.of_trial(trial.parameters))
-        trial = old.begin_epoch(trial, task=task, task_max_tries=task_max_tries, parameters=spec.as_dict())
-    if trial.state.is_terminal:
-        return trial
-    return TrialJob(services, JobPlan.of_trial(trial.parameters)).ensure(trial)
+        trial = store.begin_epoch(
+            trial.experiment_id,
+            trial.number,
+            task=task,
+            task_max_tries=task_max_tries,
+            parameters=spec.as_dict(),
+        )
+    return TrialJob(services, JobPlan.of_trial(trial.parameters)).continue_or_end(trial)
 
 
 def job_outcome(services: Services, trial: Trial) -> dict[str, Any]:

@@ -24,14 +24,12 @@ if TYPE_CHECKING:
 class RenderedTrial:
     """Exactly what a trial submits.
 
-    ``config_upload``: URL and text of the patched config, if any. ``makes_model``: the job trains, so its
-    model_dir must be empty and ours; other commands read a model_dir that exists.
+    ``config_upload``: URL and text of the patched config, if any.
     """
 
     model_dir: str
     payload: JobPayload
     config_upload: tuple[str, str] | None = None
-    makes_model: bool = True
 
 
 class TrialPlan(Protocol):

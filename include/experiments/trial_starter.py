@@ -53,10 +53,10 @@ class TrialStarter:
         if trial is None:
             trial = self._ask(assignment, task, task_max_tries)
         elif trial.task_max_tries != task_max_tries:
-            trial = self._job.begin_epoch(trial, task=task, task_max_tries=task_max_tries)
-        if trial.state.is_terminal:
-            return trial
-        return self._job.ensure(trial)
+            trial = self._services.store.begin_epoch(
+                trial.experiment_id, trial.number, task=task, task_max_tries=task_max_tries
+            )
+        return self._job.continue_or_end(trial)
 
     def _ask(self, assignment: Assignment, task: TaskKey, task_max_tries: int) -> Trial:
         """Compute a suggestion outside any lock and commit it by compare-and-swap (design section 4)."""

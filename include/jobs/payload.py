@@ -12,11 +12,12 @@ from include.jobs.edits import check_carriable, merge_edits
 from include.jobs.ini import JobConfig
 from include.ports import JobPayload
 
-__all__ = ["merge_edits", "pai_command", "render"]
+__all__ = ["HOURS", "merge_edits", "pai_command", "render"]
 
-_HOURS = "maxTrainingTimeInHour"
+HOURS = "maxTrainingTimeInHour"
+"""The job's own time limit; 0 would be none, so ``render`` always sends at least 1."""
 _EDITS = "edit_config_json"
-_OWN_ARGUMENTS = ("model_dir", _EDITS, _HOURS)
+_OWN_ARGUMENTS = ("model_dir", _EDITS, HOURS)
 _NO_OVERRIDES: Mapping[str, str] = MappingProxyType({})
 
 
@@ -48,7 +49,7 @@ def render(
         parameters.pop(_EDITS, None)
     if edit_config_json is not None:
         parameters[_EDITS] = edit_config_json
-    parameters[_HOURS] = _hours(parameters.get(_HOURS, ""), max_hours)
+    parameters[HOURS] = _hours(parameters.get(HOURS, ""), max_hours)
     for key, value in parameters.items():
         _check_value(key, value)
     check_carriable(parameters.get(_EDITS, ""))
@@ -69,7 +70,7 @@ def _hours(own: str, max_hours: float) -> str:
         raise ConfigError(f"max_hours is {max_hours}", hint="a number of hours greater than 0")
     limit = math.ceil(max_hours)
     if own and not own.isdecimal():
-        raise ConfigError(f"{own!r} is not a number of whole hours", where=f"-D{_HOURS}")
+        raise ConfigError(f"{own!r} is not a number of whole hours", where=f"-D{HOURS}")
     # 0 is the xflow's "no limit"
     return own if own and 0 < int(own) < limit else str(limit)
 

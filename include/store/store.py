@@ -122,6 +122,12 @@ class ExperimentStore(Experiments, Trials, Steps, Results, Chains, Days, Promoti
         if before != slots:
             add_event(connection, at=now, by=SYSTEM, kind="pool_changed", data={"pool": name, "slots": slots})
 
+    @writes
+    def forget_pool(self, connection: Connection, name: str) -> None:
+        """The pool is gone, or can't be used; one that isn't known changes nothing."""
+        if connection.execute(schema.pool.delete().where(schema.pool.c.name == name)).rowcount:
+            add_event(connection, at=self._now(), by=SYSTEM, kind="pool_gone", data={"pool": name})
+
     @reads
     def pools(self, connection: Connection) -> dict[str, int]:
         """Slots of the pools that were seen, by name."""

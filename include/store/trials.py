@@ -86,6 +86,13 @@ class Trials(StorePart):
         return [trial_of(row) for row in connection.execute(query).mappings()]
 
     @reads
+    def experiments_of_run(self, connection: Connection, dag_id: str, run_id: str) -> list[str]:
+        """Ids of the experiments that tasks of this DAG run have trials of."""
+        columns = schema.trial.c
+        query = sa.select(columns.experiment_id).where(columns.dag_id == dag_id, columns.run_id == run_id)
+        return sorted(set(connection.scalars(query)))
+
+    @reads
     def history(self, connection: Connection, experiment_id: str) -> History:
         """What the next ask and every assessment know: one consistent moment, current epochs only.
 
@@ -321,7 +328,11 @@ class Trials(StorePart):
 def _refuse_if_closed(experiment: RowMapping, now: datetime) -> None:
     name, state = experiment["id"], ExperimentState(experiment["state"])
     if state is not ExperimentState.RUNNING:
-        raise StateError(f"experiment {name!r} is {state.value}", hint="it gets no new trials")
+        why = f": {experiment['reason']}" if experiment["reason"] else ""
+        raise StateError(
+            f"experiment {name!r} is {state.value}{why}",
+            hint="it gets no new trials until a run extends it or its open_experiment is cleared",
+        )
     limit, deadline = experiment["max_trials"], experiment["deadline"]
     if limit is not None and experiment["asks"] >= limit:
         raise NoMoreTrials(

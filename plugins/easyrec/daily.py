@@ -179,7 +179,6 @@ class DayTasks:
         return RetrainLaterOperator(
             task_id="retrain_later",
             model_folder=self._folder,
-            dag_id=f"daily_finetune_{self._name}",
             trigger_rule="none_failed",
             **_RETRIES,
         )

@@ -24,17 +24,20 @@ def make_missing_pools() -> None:
         return
     store = open_store()
     for pool, number in slots.items():
-        store.record_pool(pool, number)
+        if number is None:
+            store.forget_pool(pool)
+        else:
+            store.record_pool(pool, number)
 
 
-def _ensure(wanted: dict[str, int]) -> dict[str, int]:
-    """Slots of every wanted pool, made where missing."""
+def _ensure(wanted: dict[str, int]) -> dict[str, int | None]:
+    """Slots of every wanted pool, made where missing; None for one that would cap nothing."""
     from airflow.models.pool import Pool
     from airflow.utils.session import create_session
     from sqlalchemy import select
     from sqlalchemy.exc import IntegrityError
 
-    slots: dict[str, int] = {}
+    slots: dict[str, int | None] = {}
     for name, number in wanted.items():
         try:
             with create_session() as session:
@@ -48,7 +51,15 @@ def _ensure(wanted: dict[str, int]) -> dict[str, int]:
                     )
                     session.add(pool)
                     log.info("pool %s made with %d slots", name, number)
-                slots[name] = pool.slots
+                slots[name] = pool.slots if pool.include_deferred else None
+                if not pool.include_deferred:  # a person's pool is left as it is
+                    log.error(
+                        "pool %s does not count deferred tasks, so all trials of a search would run at once: "
+                        "run 'airflow pools set %s %d trials --include-deferred' and restart the scheduler",
+                        name,
+                        name,
+                        pool.slots,
+                    )
         except IntegrityError:  # another component made it at the same moment
             slots[name] = number
     return slots

@@ -79,11 +79,10 @@ def services_of(experiment_id: str) -> tuple[Services, Plan]:
     return services(plan.settings, store), plan
 
 
-def watcher(experiment_id: str, trial: int, epoch: int) -> TrialWatcher:
-    """What follows a trial of a search, or a single job, from what is recorded of it."""
+def services_of_trial(experiment_id: str, trial: int) -> tuple[Services, TrialPlan]:
+    """Clients and plan of a trial of a search, or of a single job, from what is recorded of it."""
     from include.experiments.job_plan import JobPlan
     from include.experiments.single_job import KIND
-    from include.experiments.trial_watcher import TrialWatcher
 
     store = open_store()
     experiment = store.experiment(experiment_id)
@@ -92,9 +91,15 @@ def watcher(experiment_id: str, trial: int, epoch: int) -> TrialWatcher:
         plan = JobPlan.of_trial(store.trial(experiment_id, trial).parameters)
     else:
         plan = Plan.from_snapshot(experiment.snapshot)
-    return TrialWatcher(
-        services(plan.settings, store), plan, experiment=experiment_id, trial=trial, epoch=epoch
-    )
+    return services(plan.settings, store), plan
+
+
+def watcher(experiment_id: str, trial: int, epoch: int) -> TrialWatcher:
+    """What follows a trial while its task is deferred."""
+    from include.experiments.trial_watcher import TrialWatcher
+
+    known, plan = services_of_trial(experiment_id, trial)
+    return TrialWatcher(known, plan, experiment=experiment_id, trial=trial, epoch=epoch)
 
 
 def _maxcompute(settings: JobSettings) -> MaxComputeCredentials:

@@ -406,3 +406,28 @@ def test_a_poll_of_a_running_job_costs_two_requests(real: SandboxWorld) -> None:
     real.jobs.status(job_id)
     asked = [r["path"] for r in control(real.endpoints, "requests") if r["path"].startswith("/api/")]
     assert len(asked) == 2, asked
+
+
+def test_training_begins_when_the_part_that_trains_does_not_when_the_job_was_queued(
+    real: SandboxWorld,
+) -> None:
+    real.hold()
+    job_id = submit(real)
+    queued = books(real)[job_id]["started"]
+    deadline = time.monotonic() + 5
+    while int(time.time()) <= int(queued) and time.monotonic() < deadline:  # times are told in seconds
+        time.sleep(0.02)
+    real.make_room()
+
+    running = wait_for(real, job_id, JobState.RUNNING)
+    real.succeed(job_id)
+    ended = wait_for(real, job_id, JobState.SUCCEEDED)
+
+    began = int(books(real)[running.sub_instances["train"]]["started"])
+    assert running.started_at == ended.started_at == datetime.fromtimestamp(began, timezone.utc)
+    unseen = MaxComputeJobs(maxcompute_credentials(real.endpoints), retries=QUICK).status(job_id)
+    assert unseen.started_at == ended.started_at
+
+
+def books(real: SandboxWorld) -> dict[str, dict]:
+    return {i["id"]: i for i in control(real.endpoints, "books")["instances"]}

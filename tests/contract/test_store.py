@@ -1022,3 +1022,54 @@ class TestPostgres:
         with pytest.raises(StoreUnavailableError) as caught:
             ExperimentStore.open("postgresql://ada:s3cr3t@127.0.0.1:1/store", lock_timeout=0.2)
         assert "s3cr3t" not in str(caught.value)
+
+
+class TestRunsOfOneExperiment:
+    """Which DAG runs are at work on an experiment decides when it ends."""
+
+    def opened(self, store: ExperimentStore, run_id: str, more: int = 0, **options: Any) -> Experiment:
+        return store.open_run("model-1", run_id=run_id, more=more, by="ada", **{"deadline": None, **options})
+
+    def closed(
+        self, store: ExperimentStore, run_id: str, state: ExperimentState, reason: str = ""
+    ) -> Experiment:
+        return store.close_run("model-1", run_id=run_id, state=state, reason=reason, by="ada")
+
+    def test_an_experiment_ends_with_its_last_run(self, store: ExperimentStore) -> None:
+        first = store.create_experiment(new_experiment()).run_id
+        self.opened(store, "second", more=2)
+
+        assert self.closed(store, first, ExperimentState.FAILED, "none").state is ExperimentState.RUNNING
+        ended = self.closed(store, "second", ExperimentState.FINISHED)
+        assert ended.state is ExperimentState.FINISHED
+        assert ended.ended_at is not None
+
+    def test_an_extension_counts_once_and_begins_anew_after_an_end(self, store: ExperimentStore) -> None:
+        before = store.create_experiment(new_experiment())
+        limit = (before.max_trials or 0) + 2
+        soon, later = START + timedelta(days=1), START + timedelta(days=2)
+
+        assert self.opened(store, "second", more=2, deadline=soon).max_trials == limit
+        again = self.opened(store, "second", more=2, deadline=later)
+        assert (again.max_trials, again.deadline) == (limit, soon)
+        self.closed(store, before.run_id, ExperimentState.FINISHED)
+        self.closed(store, "second", ExperimentState.FINISHED)
+        anew = self.opened(store, "second", more=2, deadline=later)
+        assert (anew.max_trials, anew.deadline, anew.state) == (limit, later, ExperimentState.RUNNING)
+
+    def test_a_run_that_ends_again_may_end_otherwise(self, store: ExperimentStore) -> None:
+        run_id = store.create_experiment(new_experiment()).run_id
+        self.closed(store, run_id, ExperimentState.FAILED, "no right")
+
+        ended = self.closed(store, run_id, ExperimentState.FINISHED)
+
+        assert (ended.state, ended.reason) == (ExperimentState.FINISHED, "")
+        assert kinds(store) == ["created", "closed", "state_changed", "state_changed"]
+
+    def test_nothing_ends_while_a_trial_is_unfinished(self, store: ExperimentStore) -> None:
+        run_id = store.create_experiment(new_experiment()).run_id
+        asked = ask(store)
+
+        assert self.closed(store, run_id, ExperimentState.FINISHED).state is ExperimentState.RUNNING
+        assert store.experiments_of_run(asked.task.dag_id, asked.task.run_id) == ["model-1"]
+        assert store.experiments_of_run(asked.task.dag_id, "another") == []

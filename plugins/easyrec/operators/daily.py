@@ -7,10 +7,14 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.providers.standard.utils.skipmixin import SkipMixin
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    DagRunTriggerException,
+)
 
 from easyrec.assets import promoted
 from easyrec.dates import FIELD, business_date_of
@@ -238,14 +242,16 @@ class PromoteOperator(DailyOperator):
         return done
 
 
-class RetrainLaterOperator(TriggerDagRunOperator):
+class RetrainLaterOperator(BaseOperator):
     """Starts the run of the next stale day, when the form asked for ``retrain_later``; it starts the one after.
+
+    Not a ``TriggerDagRunOperator``: its import alone takes longer than a DAG file may.
 
     :param model_folder: path of the model's folder.
     """
 
-    def __init__(self, *, model_folder: str, dag_id: str, **kwargs: Any) -> None:
-        super().__init__(trigger_dag_id=dag_id, skip_when_already_exists=True, **kwargs)
+    def __init__(self, *, model_folder: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.model_folder = model_folder
 
     def execute(self, context: Context) -> Any:
@@ -255,9 +261,19 @@ class RetrainLaterOperator(TriggerDagRunOperator):
         stale = engine(plan).next_stale(business_date_of(context, plan.finetune.timezone))
         if stale is None:
             raise AirflowSkipException("no later day is stale")
-        self.trigger_run_id = f"retrain__{stale}__{context['run_id']}"[:240]
-        self.conf = {FIELD: stale.isoformat(), "retrain": True, "retrain_later": True}
-        return super().execute(context)
+        raise DagRunTriggerException(
+            trigger_dag_id=self.dag_id,
+            dag_run_id=f"retrain__{stale}__{context['run_id']}"[:240],
+            conf={FIELD: stale.isoformat(), "retrain": True, "retrain_later": True},
+            logical_date=None,
+            reset_dag_run=False,
+            skip_when_already_exists=True,
+            wait_for_completion=False,
+            allowed_states=[],
+            failed_states=[],
+            poke_interval=0,
+            deferrable=False,
+        )
 
 
 class FinishDayOperator(BaseOperator):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from easyrec.dates import business_date_of
 from easyrec.operators.job import JobOperator, task_key
-from include.errors import ConfigError, EasyRecAutoMLError
+from include.errors import ConfigError
 from include.experiments.settings import JobSettings
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ class PaiTrainOperator(JobOperator):
     def execute(self, context: Context) -> Any:
         from easyrec import runtime
         from easyrec.operators.begin_search import started_by
-        from include.experiments.single_job import start_job
+        from include.experiments.job_plan import JobPlan
+        from include.experiments.single_job import shown_command, start_job
 
         ti = context["ti"]
         services = runtime.services(self.settings)
@@ -88,10 +89,10 @@ class PaiTrainOperator(JobOperator):
                 task_max_tries=ti.max_tries,
                 by=started_by(context),
             )
-        except EasyRecAutoMLError as error:
+        except Exception as error:  # noqa: BLE001 (fail raises it again)
             self.fail(context, services, self.settings, error)
-        self.log.info("%s", self.command_line(services, trial))
-        return self.follow(context, trial, self.settings)
+        self.log.info("%s", shown_command(services, trial))
+        return self.follow(context, services, JobPlan.of_trial(trial.parameters), trial)
 
     def spec(self, bizdate: date) -> JobSpec:
         """The job of one day, as it will be submitted. Raises ConfigError."""
@@ -130,12 +131,6 @@ class PaiTrainOperator(JobOperator):
         from include.experiments.single_job import job_outcome
 
         return job_outcome(runtime.services(self.settings), trial)
-
-    def command_line(self, services: Any, trial: Trial) -> str:
-        """The job as a PAI command that a person can read."""
-        from include.experiments.single_job import shown_command
-
-        return shown_command(services, trial)
 
     def _day(self, context: Context) -> date:
         from include.finetune.calendar import parse_day

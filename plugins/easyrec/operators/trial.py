@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from easyrec.operators.job import JobOperator, task_key
-from include.errors import EasyRecAutoMLError, NoMoreTrials
+from include.errors import NoMoreTrials
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -45,23 +45,25 @@ class TrialOperator(JobOperator):
         except NoMoreTrials as error:
             context["trial_label"] = "unused"
             raise AirflowSkipException(str(error)) from error
-        except EasyRecAutoMLError as error:
+        except Exception as error:  # noqa: BLE001 (fail raises it again)
             self.fail(context, services, plan.settings, error)
-        self._show(label(trial))
-        return self.follow(context, trial, plan.settings)
+        return self.follow(context, services, plan, trial)
 
     def outcome(self, context: Context, trial: Trial) -> dict[str, Any]:
         return {"trial": trial.number, "state": trial.state.value, "metric": trial.metric}
 
     def label(self, context: Context, trial: Trial) -> None:
         context["trial_label"] = label(trial)
+        if not trial.state.is_terminal:  # a deferral alone doesn't render it
+            show_label(label(trial))
 
-    def _show(self, text: str) -> None:
-        """Label the mapped task in the grid now: a deferral alone doesn't render it."""
-        from airflow.sdk.execution_time.comms import SetRenderedMapIndex
-        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
-        SUPERVISOR_COMMS.send(msg=SetRenderedMapIndex(rendered_map_index=text))
+def show_label(text: str) -> None:
+    """Sets the label of the running mapped task in the grid now, not at its end."""
+    from airflow.sdk.execution_time.comms import SetRenderedMapIndex
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    SUPERVISOR_COMMS.send(msg=SetRenderedMapIndex(rendered_map_index=text))
 
 
 def label(trial: Trial) -> str:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from easyrec.task_state import state_of
 from easyrec.triggers.threads import SETTLE_SECONDS, in_thread
-from include.errors import EasyRecAutoMLError, RetryableError
+from include.errors import AccessError, EasyRecAutoMLError, RetryableError
 
 if TYPE_CHECKING:
     from include.experiments.trial_watcher import TrialWatcher
@@ -42,12 +43,15 @@ class TrialTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         born = time.monotonic()
         watcher: TrialWatcher | None = None
+        fresh = True  # no poll has succeeded with this watcher's clients
         event: dict[str, Any] = {"experiment": self.experiment, "trial": self.trial}
         while True:
             pause = self.poll_seconds
             try:
-                watcher = watcher or await in_thread(self._watcher)
+                if watcher is None:
+                    watcher, fresh = await in_thread(self._watcher), True
                 trial = await in_thread(watcher.poll)
+                fresh = False
                 if trial.state.is_terminal or trial.epoch != self.epoch:
                     break
             except RetryableError as error:
@@ -56,7 +60,15 @@ class TrialTrigger(BaseTrigger):
                     "trial %d can't be followed now, next look in %.0f s: %s", self.trial, pause, error
                 )
             except EasyRecAutoMLError as error:
-                event["error"] = str(error)
+                if isinstance(error, AccessError) and not fresh:
+                    self.log.warning("trial %d: reading the connections again: %s", self.trial, error)
+                    watcher = None  # its keys may have been renewed there
+                else:
+                    event["error"] = str(error)
+                    break
+            except Exception as error:
+                self.log.exception("trial %d can't be followed", self.trial)
+                event["error"] = f"{type(error).__name__}: {error}"
                 break
             await asyncio.sleep(pause)
         await asyncio.sleep(max(0.0, SETTLE_SECONDS - (time.monotonic() - born)))
@@ -81,13 +93,4 @@ class TrialTrigger(BaseTrigger):
         return runtime.watcher(self.experiment, self.trial, self.epoch)
 
     def _task_state(self) -> str | None:
-        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
-        ti = self.task_instance
-        if ti is None:
-            return None
-        states = RuntimeTaskInstance.get_task_states(
-            dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
-        )
-        found = list((states.get(ti.run_id) or {}).values())
-        return None if len(found) != 1 or found[0] is None else str(found[0])
+        return None if self.task_instance is None else state_of(self.task_instance)
