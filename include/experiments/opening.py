@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,7 +13,17 @@ from functools import partial
 from typing import Any
 
 from include import names
-from include.errors import ConfigError, EasyRecAutoMLError, NotFoundError, ProblemsError, RetryableError
+from include.errors import (
+    AccessError,
+    ConfigError,
+    CredentialsError,
+    EasyRecAutoMLError,
+    NotFoundError,
+    ProblemsError,
+    RetryableError,
+)
+from include.experiments import variables
+from include.experiments.checkpoints import find_checkpoint
 from include.experiments.plan import Plan
 from include.experiments.services import Services
 from include.experiments.trial_starter import BASELINE, CUSTOM, TUNER, Assignment
@@ -64,9 +76,10 @@ def open_experiment(
     if request.extend is not None:
         return _extend(services, plan, request, by=by, run_id=run_id)
     experiment_id = names.experiment_id(plan.model, store.uuid, dag_id, run_id)
-    checked, problems = _check_outside(services, plan)
-    problems += _check_parameters(checked, request.custom_parameters) if not problems else []
-    problems += _attempt(lambda: _publish_opening(services, checked, experiment_id)) if not problems else []
+    checked, found, problems = _check_outside(services, plan)
+    problems += _check_parameters(checked, request) if not problems else []
+    if not problems:
+        problems = _attempt(lambda: _publish_opening(services, checked, experiment_id), _below(checked))
     if problems:
         raise ProblemsError(f"the search of {plan.model} can't start; nothing was submitted", problems)
     trials = request.trials if request.trials is not None else plan.search.max_trials or DEFAULT_TRIALS
@@ -87,7 +100,7 @@ def open_experiment(
             created_by=by,
         )
     )
-    return Opened(experiment, assignments, _notes(checked))
+    return Opened(experiment, assignments, (*found, *_notes(checked)))
 
 
 def _extend(services: Services, plan: Plan, request: OpenRequest, *, by: str, run_id: str) -> Opened:
@@ -100,7 +113,7 @@ def _extend(services: Services, plan: Plan, request: OpenRequest, *, by: str, ru
             hint="trigger the DAG of that model",
         )
     kept = Plan.from_snapshot(experiment.snapshot)
-    problems = _check_parameters(kept, request.custom_parameters)
+    problems = _check_parameters(kept, request)
     if problems:
         raise ProblemsError(f"experiment {experiment.id} can't be extended", problems)
     trials = request.trials if request.trials is not None else len(request.custom_parameters)
@@ -135,47 +148,71 @@ def _seed_of(experiment_id: str) -> int:
     return int(hashlib.sha256(experiment_id.encode()).hexdigest()[:8], 16) % 2**31
 
 
-def _attempt(check: Callable[[], Any]) -> list[str]:
-    """The problem that ``check`` meets, as text; trouble that may pass is raised, not listed."""
+def _attempt(check: Callable[[], Any], where: str = "") -> list[str]:
+    """The problem that ``check`` meets, as text; trouble that may pass is raised, not listed.
+
+    ``where`` says what of the user's files it is about, in place of the error's own.
+    """
     try:
         check()
     except RetryableError:
         raise
     except EasyRecAutoMLError as error:
-        return [str(error)]
+        return [_said_of(where, error)]
     return []
 
 
-def _check_outside(services: Services, plan: Plan) -> tuple[Plan, list[str]]:
-    """All checks that don't depend on each other; the plan comes back with the pipeline config in it."""
-    problems = _check_pool(services, plan) + _check_tables(services, plan)
-    problems += _attempt(lambda: services.make_assessor(plan))
-    script = plan.job.parameters.get("script", "")
-    if script:
-        problems += _attempt(lambda: _must_exist(services, "-Dscript", script))
+def _said_of(where: str, error: EasyRecAutoMLError) -> str:
+    return str(EasyRecAutoMLError(error.message, where=where or error.where, hint=error.hint))
+
+
+def _check_outside(services: Services, plan: Plan) -> tuple[Plan, list[str], list[str]]:
+    """All checks that don't depend on each other.
+
+    Returns the plan with the pipeline config in it, what is worth a note, and the problems.
+    """
+    problems = _check_pool(services, plan)
+    notes, found = _check_maxcompute(services, plan)
+    problems += found + _attempt(lambda: services.make_assessor(plan))
     url = plan.job.parameters["config"]
     try:
         text = services.objects.read(url).decode("utf-8")
     except RetryableError:
         raise
     except UnicodeDecodeError:
-        return plan, [*problems, f"-Dconfig={url} is not a text file in UTF-8"]
+        return plan, notes, [*problems, f"-Dconfig={url} is not a text file in UTF-8"]
     except EasyRecAutoMLError as error:
-        return plan, [*problems, f"-Dconfig={url}: {error}"]
+        problems.append(_said_of(f"-Dconfig={url}", error))
+        if not isinstance(error, CredentialsError):  # wrong keys are said once
+            problems += _check_objects(services, plan)
+        return plan, notes, problems
     checked = plan.with_pipeline_config(text)
-    if not fg_json_path(text):  # else the ini's own edits may need features that are not in the text
-        problems += _attempt(lambda: checked.patched_config({}))
-    problems += [str(p) for p in dry_run(checked) if p.fatal]
+    problems += _check_objects(services, checked) + _check_edits(checked)
     if not problems:
         problems += _attempt(lambda: _ask_once(services, checked))
-    return checked, problems
+    return checked, notes, problems
+
+
+def _check_edits(plan: Plan) -> list[str]:
+    problems: list[str] = []
+    own = plan.job.parameters.get("edit_config_json", "")
+    # With fg_json_path the ini's own edits may need features that are not in the text; those with variables
+    # are tried with the search space.
+    if not fg_json_path(plan.pipeline_config) and not variables.used_in(own):
+        problems += _attempt(lambda: plan.patched_config({}))
+    return problems + [str(p) for p in dry_run(plan) if p.fatal]
 
 
 def dry_run(plan: Plan) -> list[Problem]:
     """Every key of the search space on the real config (design section 4)."""
+    filled = {
+        path: plan.space[value]
+        for path, value in plan.own_edits.items()
+        if isinstance(value, str) and value in plan.space and variables.name_of(value)
+    }
     return check_edits(
         plan.pipeline_config,
-        plan.space,
+        {**filled, **plan.space},
         allow_unknown_fields=plan.settings.allow_unknown_fields,
         as_json=plan.settings.parameters_via == "edit_config_json",
     )
@@ -192,28 +229,79 @@ def _check_pool(services: Services, plan: Plan) -> list[str]:
     ]
 
 
-def _check_tables(services: Services, plan: Plan) -> list[str]:
+def _check_maxcompute(services: Services, plan: Plan) -> tuple[list[str], list[str]]:
+    """Notes and problems of the project that jobs run in and of every table that they read."""
+    notes: list[str] = []
     problems: list[str] = []
-    for key in _TABLE_KEYS:
-        for url in filter(None, (u.strip() for u in plan.job.parameters.get(key, "").split(","))):
-            problems += _attempt(partial(_table_must_exist, services, key, url))
+    try:
+        project = services.jobs.check()
+        named = plan.job.odps_project
+        if named not in ("", project):
+            notes.append(
+                f"the ini says project_name={named}, but jobs run in {project}, "
+                "the project of the MaxCompute connection"
+            )
+    except RetryableError:
+        raise
+    except AccessError as error:
+        return notes, [str(error)]  # tables would be refused as well
+    except EasyRecAutoMLError as error:
+        problems.append(str(error))
+    for where, value in _values_of(plan, _TABLE_KEYS, problems):
+        for url in filter(None, (u.strip() for u in value.split(","))):
+            problems += _attempt(partial(_table_must_exist, services, url), f"{where}={url}")
+    return notes, list(dict.fromkeys(problems))
+
+
+def _values_of(plan: Plan, keys: Sequence[str], problems: list[str]) -> list[tuple[str, str]]:
+    """``(-Dkey, value)`` for every value that these keys may have; what can't be listed is a problem."""
+    found: list[tuple[str, str]] = []
+    for key in keys:
+        try:
+            found += [(f"-D{key}", value) for value in plan.possible_values(key)]
+        except ConfigError as error:
+            problems.append(str(error))
+    return found
+
+
+def _table_must_exist(services: Services, url: str) -> None:
+    project, table, partition = names.split_table_url(url)
+    if not services.tables.project_exists(project):
+        raise NotFoundError(f"there is no MaxCompute project {project}", where=url)
+    if not services.tables.table_exists(project, table):
+        raise NotFoundError(f"there is no table {table} in project {project}", where=url)
+    if partition and not services.tables.partition_exists(project, table, partition):
+        raise NotFoundError(f"table {table} has no partition {partition}", where=url)
+
+
+def _check_objects(services: Services, plan: Plan) -> list[str]:
+    """What a job reads on OSS besides its config, and the buckets it is to reach."""
+    problems: list[str] = []
+    for where, url in _values_of(plan, ("script",), problems):
+        problems += _attempt(partial(_must_exist, services, url), f"{where}={url}")
+    for where, url in _values_of(plan, ("fine_tune_checkpoint",), problems):
+        problems += _attempt(partial(find_checkpoint, services.objects, url), f"{where}={url}")
+    read, written = (names.split_oss_url(plan.job.parameters[key])[0] for key in ("config", "model_dir"))
+    for bucket in re.findall(r"oss://([^/.,?\s]+)", plan.job.parameters["buckets"]):
+        if bucket != read:  # that one was looked into for the config
+            where = _below(plan) if bucket == written else f"-Dbuckets=…oss://{bucket}/"
+            problems += _attempt(partial(_bucket_must_exist, services, bucket), where)
     return list(dict.fromkeys(problems))
 
 
-def _table_must_exist(services: Services, key: str, url: str) -> None:
-    project, table, partition = names.split_table_url(url)
-    where = f"-D{key}={url}"
-    if not services.tables.project_exists(project):
-        raise NotFoundError(f"there is no MaxCompute project {project}", where=where)
-    if not services.tables.table_exists(project, table):
-        raise NotFoundError(f"there is no table {table} in project {project}", where=where)
-    if partition and not services.tables.partition_exists(project, table, partition):
-        raise NotFoundError(f"table {table} has no partition {partition}", where=where)
-
-
-def _must_exist(services: Services, key: str, url: str) -> None:
+def _must_exist(services: Services, url: str) -> None:
     if services.objects.info(url) is None:
-        raise NotFoundError("there is no such object on OSS", where=f"{key}={url}")
+        raise NotFoundError("there is no such object on OSS", where=url)
+
+
+def _bucket_must_exist(services: Services, bucket: str) -> None:
+    # What our keys may not see, the role of -Darn may.
+    with contextlib.suppress(AccessError):
+        next(services.objects.list(f"oss://{bucket}/"), None)
+
+
+def _below(plan: Plan) -> str:
+    return f"-Dmodel_dir={plan.base_dir}"
 
 
 def _ask_once(services: Services, plan: Plan) -> None:
@@ -222,11 +310,15 @@ def _ask_once(services: Services, plan: Plan) -> None:
     plan.render_trial(StepId("check", 0), parameters)
 
 
-def _check_parameters(plan: Plan, given: Sequence[Mapping[str, Any]]) -> list[str]:
+def _check_parameters(plan: Plan, request: OpenRequest) -> list[str]:
+    """Trials that the tuner doesn't choose, rendered and thrown away."""
     problems: list[str] = []
-    for number, parameters in enumerate(given):
+    for number, parameters in enumerate(request.custom_parameters):
         found = _attempt(partial(plan.render_trial, StepId("check", 0), parameters))
         problems += [f"custom parameters {number}: {problem}" for problem in found]
+    if request.baseline:
+        found = _attempt(partial(plan.render_trial, StepId("check", 0), {}))
+        problems += [f"the baseline: {problem}" for problem in found]
     return problems
 
 
