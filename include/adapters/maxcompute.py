@@ -20,7 +20,7 @@ from odps.rest import RestClient
 from include import names
 from include.adapters.connections import MaxComputeCredentials
 from include.adapters.errors import raise_maxcompute
-from include.adapters.retries import TIMEOUTS, Retries
+from include.adapters.retries import TIMEOUTS, Retries, quiet_clients
 from include.errors import AccessError, NotFoundError, PermanentError, RetryableError
 from include.ports import JobPayload, JobState, JobStatus, OwnedJob
 
@@ -95,6 +95,7 @@ class _Client:
     """One project through one pyodps client; every call is bounded and raises only errors of ours."""
 
     def __init__(self, credentials: MaxComputeCredentials, retries: Retries) -> None:
+        quiet_clients()
         keys = credentials
         options: dict[str, Any] = {
             "project": keys.project,
@@ -108,6 +109,7 @@ class _Client:
             self.odps: Any = _Odps(account=account, **options)
         else:
             self.odps = _Odps(keys.access_key_id, keys.access_key_secret, **options)
+        self.keys = keys
         self.project = self.odps.get_project()
         self.retries = retries
 
@@ -118,7 +120,7 @@ class _Client:
         try:
             return attempt()
         except Exception as error:  # noqa: BLE001 - raised again as ours, or as it is
-            raise_maxcompute(error, where=where, posted=posted)
+            raise_maxcompute(error, where=where, posted=posted, keys=self.keys)
 
 
 class MaxComputeJobs:
@@ -131,6 +133,18 @@ class MaxComputeJobs:
         self._tokens: OrderedDict[str, tuple[str, str] | None] = OrderedDict()
         self._trained: OrderedDict[str, datetime | None] = OrderedDict()
         self._ended: OrderedDict[str, JobStatus] = OrderedDict()
+
+    def check(self) -> str:
+        name: str = self._client.project.name
+        found = self._client.call(f"project {name}", lambda: self._client.odps.exist_project(name))
+        if not found:
+            raise NotFoundError(
+                f"there is no MaxCompute project {name}",
+                where=f"connection {self._client.keys.connection}",
+                hint="jobs would run in it: check project in the connection's extra",
+            )
+        self._instances(datetime.now(timezone.utc))
+        return name
 
     def submit(self, payload: JobPayload, *, submission_key: str, store_uuid: str) -> str:
         token = names.settings_token(store_uuid, submission_key)

@@ -33,8 +33,8 @@ def add_to(commands: Commands) -> None:
 
 def _check(arguments: argparse.Namespace) -> None:
     from include.errors import ProblemsError
-    from include.experiments.opening import dry_run
     from include.experiments.plan import Plan
+    from include.experiments.preflight import dry_run
 
     plan = Plan.load(arguments.folder.resolve())
     for note in (*plan.search.notes, *plan.job.warnings):

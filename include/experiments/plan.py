@@ -6,7 +6,7 @@ search, and any process renders the same job from them.
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 from include import names
 from include.errors import ConfigError, EasyRecAutoMLError, ProblemsError
 from include.experiments import settings as model_settings
+from include.experiments import variables
 from include.experiments.settings import ModelSettings
 from include.experiments.trial_plan import RenderedTrial
 from include.experiments.verification import not_applied
 from include.jobs import ini, payload
-from include.jobs.edits import merge_edits
+from include.jobs.checks import check_parameters
+from include.jobs.edits import merge_edits, parse_edits
 from include.jobs.ini import JobConfig
 from include.names import StepId
 from include.pipeline_config import edit_text, render_edit_config_json
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 BEGIN = "begin"
 SETTINGS = "model.yml"
 SEARCH = "config.yml"
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_EDITS = "edit_config_json"
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ class Plan:
                 space = _space(search, read)
             except EasyRecAutoMLError as error:
                 problems.append(str(error))
+        if search is not None and job is not None and space is not None:
+            problems += _variable_problems(job, space)
         if problems or search is None or job is None or space is None:
             raise ProblemsError(f"model {model} can't be used", problems)
         return cls(model, str(model_folder), settings, search, job, space, texts)
@@ -141,16 +145,35 @@ class Plan:
 
     def edits(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """What is edited in the pipeline config: the ini's own edits, then the trial's parameters (R7)."""
-        chosen = {k: v for k, v in self.space.edits(parameters).items() if not _VARIABLE.fullmatch(k)}
-        return merge_edits(self.job.parameters.get("edit_config_json", ""), chosen)
+        flat = self.space.edits(parameters)
+        chosen = {k: v for k, v in flat.items() if variables.name_of(k) is None}
+        own = variables.fill_edits(self.own_edits, self.variables(parameters), f"-D{_EDITS}")
+        return merge_edits(json.dumps(own), chosen)
+
+    @property
+    def own_edits(self) -> dict[str, Any]:
+        """The ini's ``-Dedit_config_json`` as it is written, variables included."""
+        return parse_edits(self.job.parameters.get(_EDITS, ""))
 
     def variables(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Parameters named ``${name}``: they fill the ini's values instead of the config."""
+        """Parameters named ``${name}``: they fill the ini's values instead of the config (+18)."""
         flat = self.space.edits(parameters)
-        return {match[1]: flat[k] for k in flat if (match := _VARIABLE.fullmatch(k))}
+        return {name: flat[k] for k in flat if (name := variables.name_of(k)) is not None}
+
+    def possible_values(self, key: str) -> list[str]:
+        """Every value that ``-Dkey`` may have in this search; none when the ini doesn't set it.
+
+        Raises ConfigError when a variable makes too many of it to be listed.
+        """
+        value = self.job.parameters.get(key, "")
+        return variables.possible(value, self.space, f"-D{key}") if value else []
 
     def render_trial(self, step: StepId, parameters: Mapping[str, Any]) -> RenderedTrial:
-        """The job of one trial; raises ConfigEditError when the parameters can't be applied."""
+        """The job of one trial.
+
+        Raises ConfigEditError when the parameters can't be applied, ConfigError when a variable has no value
+        or makes a value that can't be sent.
+        """
         edits = self.edits(parameters)
         model_dir = names.trial_model_dir(self.base_dir, step)
         job, config_upload = self._with_variables(parameters), None
@@ -190,14 +213,34 @@ class Plan:
         return edit_text(self.pipeline_config, edits, allow_unknown_fields=self.settings.allow_unknown_fields)
 
     def _with_variables(self, parameters: Mapping[str, Any]) -> JobConfig:
-        variables = self.variables(parameters)
-        if not variables:
-            return self.job
+        values = self.variables(parameters)
         filled = {
-            key: _VARIABLE.sub(lambda m: str(variables.get(m[1], m[0])), value)
+            key: value if key == _EDITS else variables.fill(value, values, f"-D{key}")
             for key, value in self.job.parameters.items()
         }
+        if filled != self.job.parameters:
+            problems, _ = check_parameters(filled, {}, for_search=True)
+            if problems:
+                raise ProblemsError("the variables' values make a job that can't run", problems)
         return replace(self.job, parameters=filled)
+
+
+def _variable_problems(job: JobConfig, space: SearchSpace) -> list[str]:
+    """How variables are used, and each value that they make, in the ini's checks."""
+    problems = variables.problems(job.parameters, space)
+    if problems:
+        return problems
+    for key, value in job.parameters.items():
+        if key == _EDITS or not variables.used_in(value):
+            continue
+        try:
+            possible = variables.ends(value, space, f"-D{key}")
+        except ConfigError as error:
+            problems.append(str(error))
+            continue
+        for filled in possible:
+            problems += check_parameters({**job.parameters, key: filled}, {}, for_search=True)[0]
+    return list(dict.fromkeys(problems))
 
 
 def _space(search: SearchConfig, read: Callable[[Path, str], str]) -> SearchSpace:

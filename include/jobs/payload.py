@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -14,6 +15,7 @@ from include.ports import JobPayload
 
 __all__ = ["HOURS", "merge_edits", "pai_command", "render"]
 
+_VARIABLE = re.compile(r"\$\{[^{}]*\}")
 HOURS = "maxTrainingTimeInHour"
 """The job's own time limit; 0 would be none, so ``render`` always sends at least 1."""
 _EDITS = "edit_config_json"
@@ -83,6 +85,11 @@ def _check_value(key: str, value: str) -> None:
             "an access key or token must not be sent with a job",
             where=where,
             hint="the job reaches OSS by -Darn; our own keys live in Airflow connections",
+        )
+    left = _VARIABLE.search(value)
+    if left is not None:
+        raise ConfigError(
+            f"{left[0]} has no value", where=where, hint="a begin search fills it by a key of that name"
         )
     if "'" in value:
         hint = "parameters_via: patched_config carries it" if key == _EDITS else "remove it"

@@ -181,6 +181,11 @@ def wait_for(world: MemoryWorld | SandboxWorld, job_id: str, state: JobState) ->
     return status
 
 
+def test_a_check_names_the_project_and_starts_nothing(world: MemoryWorld | SandboxWorld) -> None:
+    assert world.jobs.check() == "sandbox"
+    assert world.count() == 0
+
+
 def test_a_job_waits_runs_and_succeeds(world: MemoryWorld | SandboxWorld) -> None:
     world.hold()
     job_id = submit(world)
@@ -378,11 +383,20 @@ def test_an_unknown_xflow_is_permanent(real: SandboxWorld) -> None:
 @pytest.mark.parametrize("change", ["access_key_id", "access_key_secret"])
 def test_a_wrong_key_is_an_access_error_that_shows_no_key(real: SandboxWorld, change: str) -> None:
     jobs = MaxComputeJobs(maxcompute_credentials(real.endpoints, **{change: "wrong-key"}), retries=QUICK)
-    with pytest.raises(AccessError, match="MaxCompute connection") as caught:
+    with pytest.raises(AccessError, match=f"check {change} of the MaxCompute connection") as caught:
         jobs.submit(real.payload(), submission_key=str(uuid.uuid4()), store_uuid=real.store)
     assert "wrong-key" not in str(caught.value)
     with pytest.raises(AccessError):
         jobs.find(submission_key="x", store_uuid=real.store, since=real.since)
+
+
+def test_a_check_finds_a_wrong_project_and_keys_that_may_list_nothing(real: SandboxWorld) -> None:
+    elsewhere = MaxComputeJobs(maxcompute_credentials(real.endpoints, project="nowhere"), retries=QUICK)
+    with pytest.raises(NotFoundError, match=r"maxcompute_default.*no MaxCompute project nowhere"):
+        elsewhere.check()
+    fault(real, "status", path="/instances", status=403, code="NoPermission", message="ODPS-0420095: no")
+    with pytest.raises(AccessError, match="list of instances"):
+        real.jobs.check()
 
 
 def test_temporary_keys_work(real: SandboxWorld) -> None:

@@ -61,9 +61,10 @@ def test_a_handshake_that_was_cut_off_may_succeed_later(hanging_up: str) -> None
 
 def test_a_certificate_that_is_not_trusted_needs_a_person() -> None:
     cause = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate")
+    keys = OssCredentials("http://oss", **KEYS)
     refused = requests.exceptions.SSLError(MaxRetryError(None, "/", Urllib3SSLError(cause)))  # type: ignore[arg-type]
 
     with pytest.raises(PermanentError, match="certificate was not accepted"):
-        raise_maxcompute(refused, where="here", posted=True)
+        raise_maxcompute(refused, where="here", keys=keys, posted=True)
     with pytest.raises(PermanentError, match="certificate was not accepted"):
-        raise_oss(refused, where="here", bucket="b")
+        raise_oss(refused, where="here", bucket="b", keys=keys)

@@ -194,7 +194,8 @@ def test_a_checkpoint_to_start_from_that_is_not_there_is_found(lab):
     lab.plan = replace(lab.plan, job=replace(job, parameters={**job.parameters, "fine_tune_checkpoint": url}))
     assert url in problems_of(lab)
 
-    lab.objects.write(url + ".index", b"")
+    for suffix in (".index", ".data-00000-of-00001"):
+        lab.objects.write(url + suffix, b"")
     lab.open()
 
 
