@@ -129,7 +129,7 @@ class MaxComputeJobs:
         self._client = _Client(credentials, retries or Retries())
         self._lock = threading.Lock()
         self._tokens: OrderedDict[str, tuple[str, str] | None] = OrderedDict()
-        self._trained: set[str] = set()
+        self._trained: OrderedDict[str, datetime | None] = OrderedDict()
         self._ended: OrderedDict[str, JobStatus] = OrderedDict()
 
     def submit(self, payload: JobPayload, *, submission_key: str, store_uuid: str) -> str:
@@ -181,6 +181,8 @@ class MaxComputeJobs:
         answer, started, ended = self._fetch(job_id)
         subs = self._sub_instances(job_id)
         state, message = self._state(job_id, answer, subs)
+        if self._is_training(subs):
+            started = self._trained.get(subs[_TRAIN]) or started  # waiting for room is not training
         if not state.is_terminal:
             return JobStatus(state, message, subs, started)
         status = JobStatus(state, message, subs, started, ended)
@@ -207,9 +209,12 @@ class MaxComputeJobs:
         train = subs.get(_TRAIN)
         if train is None:
             return False
-        if train not in self._trained and self._fetch(train)[0] != _SUSPENDED:
-            self._trained.add(train)
-        return train in self._trained
+        if train not in self._trained:
+            answer, started, _ = self._fetch(train)
+            if answer == _SUSPENDED:
+                return False
+            self._remember(self._trained, train, started)
+        return True
 
     def _end(self, job_id: str, subs: Mapping[str, str]) -> tuple[JobState, str]:
         """How a terminated job ended; its parts know better than the job why."""
