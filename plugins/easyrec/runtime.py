@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from include.errors import ConfigError
+from include.errors import ConfigError, ProblemsError
 from include.experiments.plan import Plan
 from include.experiments.settings import ModelSettings
 
 if TYPE_CHECKING:
+    from include.adapters.connections import MaxComputeCredentials, OssCredentials
     from include.experiments.services import Services
     from include.store import ExperimentStore
 
@@ -22,32 +24,29 @@ STORE_CONN_ID = "easyrec_store"
 _LOCAL_EXECUTORS = {"LocalExecutor", "SequentialExecutor"}
 
 
-def open_store() -> ExperimentStore:
+def open_store(get_connection: Callable[[str], Any] | None = None) -> ExperimentStore:
     """The experiment store: the connection ``easyrec_store`` (Postgres), else a SQLite file in AIRFLOW_HOME.
 
+    ``get_connection``: how a component looks connections up; without it, the way of tasks and triggers.
     Raises ConfigError for SQLite with an executor whose workers may run on other machines.
     """
     from airflow.sdk.exceptions import AirflowNotFoundException
 
     try:
-        url = _connection(STORE_CONN_ID).get_uri()
+        url = (get_connection or _connection)(STORE_CONN_ID).get_uri()
     except AirflowNotFoundException:
         url = _sqlite_url()
     return _open(url)
 
 
 def services(settings: ModelSettings, store: ExperimentStore | None = None) -> Services:
-    """Real clients of a model's connections. Raises ConfigError naming what a connection lacks."""
+    """Real clients of a model's connections. Raises ConfigError or ProblemsError with what they lack."""
     from include.adapters import engines
-    from include.adapters.connections import MaxComputeCredentials, OssCredentials
     from include.adapters.maxcompute import MaxComputeJobs, MaxComputeTables
     from include.adapters.oss import OssObjects
     from include.experiments.services import Services
 
-    maxcompute = MaxComputeCredentials.from_extra(
-        settings.maxcompute_conn_id, _extra(settings.maxcompute_conn_id, "maxcompute")
-    )
-    oss = OssCredentials.from_extra(settings.oss_conn_id, _extra(settings.oss_conn_id, "oss"))
+    maxcompute, oss = _credentials(settings)
     return Services(
         store=store or open_store(),
         jobs=MaxComputeJobs(maxcompute),
@@ -63,6 +62,28 @@ def services_of(experiment_id: str) -> tuple[Services, Plan]:
     store = open_store()
     plan = Plan.from_snapshot(store.experiment(experiment_id).snapshot)
     return services(plan.settings, store), plan
+
+
+def _credentials(settings: ModelSettings) -> tuple[MaxComputeCredentials, OssCredentials]:
+    """Both connections of a model. Raises what is wrong with either, ProblemsError when both are wrong."""
+    from include.adapters.connections import MaxComputeCredentials, OssCredentials
+
+    found: list[Any] = []
+    problems: list[ConfigError] = []
+    for kind, conn_id, conn_type in (
+        (MaxComputeCredentials, settings.maxcompute_conn_id, "maxcompute"),
+        (OssCredentials, settings.oss_conn_id, "oss"),
+    ):
+        try:
+            found.append(kind.from_extra(conn_id, _extra(conn_id, conn_type)))
+        except ConfigError as error:
+            problems.append(error)
+    if len(problems) > 1:
+        raise ProblemsError("the connections can't be used", [str(p) for p in problems])
+    if problems:
+        raise problems[0]
+    maxcompute, oss = found
+    return maxcompute, oss
 
 
 def _sqlite_url() -> str:
