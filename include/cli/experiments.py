@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from include.cli.groups import Commands, table
-from include.errors import ConfigError
+from include.errors import NotFoundError
 
 STORE_ENV = "EASYREC_AUTOML_STORE"
 
@@ -28,8 +28,7 @@ def _experiments(arguments: argparse.Namespace) -> None:
     from include.experiments.closing import report_of_store
     from include.store import SEARCHES, ExperimentStore
 
-    url = arguments.store or os.environ.get(STORE_ENV) or _default_store()
-    store = ExperimentStore.open(url)
+    store = ExperimentStore.open(_store_address(arguments.store))
     if arguments.experiment is None:
         rows = [
             {
@@ -72,9 +71,16 @@ def _experiments(arguments: argparse.Namespace) -> None:
         )
 
 
-def _default_store() -> str:
+def _store_address(given: str | None) -> str:
+    """Of a store that is there: opening another address would make a new file."""
+    from include.store.database import parse_url
+
     home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
-    file = home / "easyrec_automl.db"
-    if not file.exists():
-        raise ConfigError(f"there is no experiment store at {file}", hint=f"give --store or ${STORE_ENV}")
-    return f"sqlite:///{file}"
+    default = home / "easyrec_automl.db"
+    url = given or os.environ.get(STORE_ENV)
+    address = parse_url(url) if url else None
+    is_file = address is None or address.get_backend_name() == "sqlite"
+    file = Path(address.database or "") if address is not None else default
+    if is_file and not file.exists():
+        raise NotFoundError(f"there is no experiment store at {file}", hint=f"give --store or ${STORE_ENV}")
+    return url or f"sqlite:///{file}"

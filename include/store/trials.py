@@ -267,7 +267,7 @@ class Trials(StorePart):
             kind="cleared",
             data={"epoch": before.epoch + 1, "was": before.state.value, "reason": before.reason, **changed},
         )
-        values = {**_FRESH, "state": before.state.to(TrialState.WAITING).value, **changed}
+        values = {**_FRESH, **changed}
         return _update(
             connection, experiment_id, number, epoch=before.epoch + 1, task_max_tries=task_max_tries, **values
         )

@@ -22,7 +22,10 @@ def make_missing_pools() -> None:
     except RuntimeError as error:  # task processes: Airflow forbids them its database
         log.debug("no database access here, pools are left alone: %s", error)
         return
-    store = open_store()
+    from airflow.models.connection import Connection
+
+    # The SDK's own look-up doesn't ask the database yet while a component starts.
+    store = open_store(Connection.get_connection_from_secrets)
     for pool, number in slots.items():
         if number is None:
             store.forget_pool(pool)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import functools
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from include.errors import ConfigError
+from include.errors import ConfigError, ProblemsError
 from include.experiments.plan import Plan
 from include.experiments.settings import JobSettings
 
 if TYPE_CHECKING:
-    from include.adapters.connections import MaxComputeCredentials
+    from include.adapters.connections import MaxComputeCredentials, OssCredentials
     from include.daily.config_files import ConfigFiles
     from include.experiments.services import Services
     from include.experiments.trial_plan import TrialPlan
@@ -27,31 +28,34 @@ STORE_CONN_ID = "easyrec_store"
 _LOCAL_EXECUTORS = {"LocalExecutor", "SequentialExecutor"}
 
 
-def open_store() -> ExperimentStore:
+def open_store(get_connection: Callable[[str], Any] | None = None) -> ExperimentStore:
     """The experiment store: the connection ``easyrec_store`` (Postgres), else a SQLite file in AIRFLOW_HOME.
 
+    ``get_connection``: how a component looks connections up; without it, the way of tasks and triggers.
     Raises ConfigError for SQLite with an executor whose workers may run on other machines.
     """
     from airflow.sdk.exceptions import AirflowNotFoundException
 
     try:
-        url = _connection(STORE_CONN_ID).get_uri()
+        url = (get_connection or _connection)(STORE_CONN_ID).get_uri()
     except AirflowNotFoundException:
         url = _sqlite_url()
     return _open(url)
 
 
 def services(settings: JobSettings, store: ExperimentStore | None = None) -> Services:
-    """Real clients of a model's connections. Raises ConfigError naming what a connection lacks."""
+    """Real clients of a model's connections. Raises ConfigError or ProblemsError with what they lack."""
     from include.adapters import engines
-    from include.adapters.maxcompute import MaxComputeJobs
+    from include.adapters.maxcompute import MaxComputeJobs, MaxComputeTables
+    from include.adapters.oss import OssObjects
     from include.experiments.services import Services
 
+    maxcompute, oss = _both(settings)
     return Services(
         store=store or open_store(),
-        jobs=MaxComputeJobs(_maxcompute(settings)),
-        objects=objects(settings),
-        tables=tables(settings),
+        jobs=MaxComputeJobs(maxcompute),
+        objects=OssObjects(oss),
+        tables=MaxComputeTables(maxcompute),
         make_tuner=engines.make_tuner,
         make_assessor=engines.make_assessor,
     )
@@ -59,10 +63,9 @@ def services(settings: JobSettings, store: ExperimentStore | None = None) -> Ser
 
 def objects(settings: JobSettings) -> ObjectStore:
     """OSS alone, for what needs no more."""
-    from include.adapters.connections import OssCredentials
     from include.adapters.oss import OssObjects
 
-    return OssObjects(OssCredentials.from_extra(settings.oss_conn_id, _extra(settings.oss_conn_id, "oss")))
+    return OssObjects(_oss(settings))
 
 
 def tables(settings: JobSettings) -> TableCatalog:
@@ -100,6 +103,29 @@ def watcher(experiment_id: str, trial: int, epoch: int) -> TrialWatcher:
 
     known, plan = services_of_trial(experiment_id, trial)
     return TrialWatcher(known, plan, experiment=experiment_id, trial=trial, epoch=epoch)
+
+
+def _both(settings: JobSettings) -> tuple[MaxComputeCredentials, OssCredentials]:
+    """Raises what is wrong with either connection, ProblemsError when both are wrong."""
+    found: list[Any] = []
+    problems: list[ConfigError] = []
+    for credentials in (_maxcompute, _oss):
+        try:
+            found.append(credentials(settings))
+        except ConfigError as error:
+            problems.append(error)
+    if len(problems) > 1:
+        raise ProblemsError("the connections can't be used", [str(p) for p in problems])
+    if problems:
+        raise problems[0]
+    maxcompute, oss = found
+    return maxcompute, oss
+
+
+def _oss(settings: JobSettings) -> OssCredentials:
+    from include.adapters.connections import OssCredentials
+
+    return OssCredentials.from_extra(settings.oss_conn_id, _extra(settings.oss_conn_id, "oss"))
 
 
 def _maxcompute(settings: JobSettings) -> MaxComputeCredentials:

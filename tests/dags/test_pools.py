@@ -33,7 +33,7 @@ def airflow_pools(monkeypatch):
 @pytest.fixture
 def store(tmp_path, monkeypatch):
     with ExperimentStore.open(f"sqlite:///{tmp_path}/store.db") as store:
-        monkeypatch.setattr(runtime, "open_store", lambda: store)
+        monkeypatch.setattr(runtime, "open_store", lambda _get_connection: store)
         yield store
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from unittest import mock
 
 import pytest
@@ -132,6 +133,33 @@ def test_a_clear_that_died_before_it_stopped_the_old_job_is_finished_by_the_retr
 
     assert lab.job(0).stops == 1
     assert running_jobs(lab) == [lab.job(1).job_id]
+
+
+@pytest.mark.parametrize("retries", [1, 3])
+def test_a_watcher_that_was_frozen_does_not_revive_a_trial_that_has_ended_since(failing, retries):
+    """A triggerer stands still in the middle of a replacement, another takes over, then the first goes on."""
+    lab = failing
+    more = lab.plan.settings.model_copy(update={"max_trial_retries": retries})
+    lab.plan = replace(lab.plan, settings=more)
+    frozen, move = lab.watcher(), ExperimentStore.move_trial
+
+    def frozen_here(store, *arguments, **options):
+        with mock.patch.object(ExperimentStore, "move_trial", move):
+            lab.watcher().poll()
+            lab.jobs.run(lab.job(1).job_id)
+            lab.evaluate(lab.job(1), 10, auc_is_like=0.5, auc_is_love=0.5)
+            lab.jobs.succeed(lab.job(1).job_id)
+            assert lab.watcher().poll().state is TrialState.SUCCEEDED
+        return move(store, *arguments, **options)
+
+    with (
+        mock.patch.object(ExperimentStore, "move_trial", autospec=True, side_effect=frozen_here),
+        pytest.raises(StateError, match="SUCCEEDED"),
+    ):
+        frozen.poll()
+
+    assert len(lab.jobs.jobs) == 2
+    assert lab.store.trial(lab.experiment, 0).state is TrialState.SUCCEEDED
 
 
 def test_a_second_job_of_one_key_is_stopped(lab):
