@@ -29,7 +29,7 @@ def searches(world):
     ("model", "said"),
     [
         ("keyless", ["no Airflow connection 'no_such_service'", "no Airflow connection 'no_such_storage'"]),
-        ("poolless", ["pool 'poolless_trials' was not seen", "airflow pools set poolless_trials 4"]),
+        ("poolless", ["pool 'poolless_trials' that counts deferred tasks was not seen", "airflow pools set poolless_trials 4"]),
     ],
 )
 def test_a_search_that_lacks_something_ends_with_one_message_and_no_job(world, searches, model, said):
