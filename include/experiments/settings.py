@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import difflib
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from include.errors import ProblemsError
 
 Hours = Annotated[float, Field(gt=0, le=24 * 365)]
+Topic = Literal["failures", "gate", "promotions", "best"]
+"""What people can be told of: failed searches and days, refused days, promoted days, a search's new best."""
+TOPICS: tuple[Topic, ...] = get_args(Topic)
+
+
+class NotifySettings(BaseModel):
+    """Who is told of what. The section's absence means: nobody, it is in the log only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    dingding_conn_id: Annotated[str, Field(min_length=1)] = "dingding_default"
+    """Airflow connection of type dingding: the token of the group's robot is its password."""
+    on: Annotated[tuple[Topic, ...], Field(strict=False)] = TOPICS
+
+    @model_validator(mode="before")
+    @classmethod
+    def _on_is_a_word(cls, raw: Any) -> Any:
+        """YAML 1.1, which PyYAML reads, takes the key ``on`` for the truth value."""
+        if not isinstance(raw, Mapping):
+            return raw
+        return {"on" if key is True else key: value for key, value in raw.items()}
 
 
 class ModelSettings(BaseModel):
@@ -41,6 +63,8 @@ class ModelSettings(BaseModel):
     """How long a submit whose answer was lost is looked up before the same key is sent again."""
     max_failed_trials: Annotated[int | None, Field(ge=0)] = None
     """More failed trials than this fail the search; without it only a search without any success fails."""
+    notify: NotifySettings | None = None
+    """Messages to DingTalk; without it nobody is told."""
 
     def pool_of(self, model: str) -> str:
         return self.pool or f"{model}_trials"
@@ -57,13 +81,15 @@ def parse(text: str, where: str) -> ModelSettings:
     try:
         return ModelSettings.model_validate(raw)
     except ValidationError as error:
-        problems = [_explain(".".join(map(str, e["loc"])), e["type"], e["msg"]) for e in error.errors()]
+        problems = [_explain(tuple(map(str, e["loc"])), e["type"], e["msg"]) for e in error.errors()]
         raise ProblemsError("the model's settings are wrong", problems, where=where) from error
 
 
-def _explain(key: str, kind: str, message: str) -> str:
+def _explain(path: tuple[str, ...], kind: str, message: str) -> str:
+    key = ".".join(path)
     if kind != "extra_forbidden":
         return f"{key}: {message}"
-    near = difflib.get_close_matches(key, ModelSettings.model_fields, 1)
-    known = f"did you mean {near[0]}?" if near else f"known: {', '.join(ModelSettings.model_fields)}"
+    section: type[BaseModel] = NotifySettings if path[:-1] == ("notify",) else ModelSettings
+    near = difflib.get_close_matches(path[-1], section.model_fields, 1)
+    known = f"did you mean {near[0]}?" if near else f"known: {', '.join(section.model_fields)}"
     return f"unknown key {key!r} ({known})"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from include.errors import EasyRecAutoMLError
 from include.experiments.plan import BEGIN, Plan
+from include.experiments.settings import ModelSettings
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,10 @@ class ModelFolder:
     @property
     def pool(self) -> str:
         return self.plan.settings.pool_of(self.name) if self.plan else "default_pool"
+
+    @property
+    def settings(self) -> ModelSettings:
+        return self.plan.settings if self.plan else ModelSettings()
 
 
 def models_dir() -> Path:
