@@ -58,6 +58,10 @@ class AccessError(PermanentError):
     """Wrong key, expired token or missing permission."""
 
 
+class CredentialsError(AccessError):
+    """The keys themselves are unknown, wrong or expired: nothing on this connection will work."""
+
+
 class NotFoundError(PermanentError):
     """A project, table, partition, bucket, object, job or experiment that does not exist."""
 

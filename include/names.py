@@ -48,6 +48,12 @@ def experiment_id(model: str, store_uuid: str, dag_id: str, run_id: str) -> str:
     return f"{model}-{digest[:8]}"
 
 
+def job_experiment_id(model: str, store_uuid: str, task: str) -> str:
+    """``<model>-job-<short>`` of a job outside of any search, by the Airflow task that runs it."""
+    digest = hashlib.sha256(f"{store_uuid}\n{task}".encode()).hexdigest()
+    return f"{model}-job-{digest[:12]}"
+
+
 def submission_key(store_uuid: str, step: StepId) -> str:
     """Unique id of one job, known before it is submitted; sent as ``<Guid>`` and in the settings."""
     name = f"{step.experiment}/{step.trial}/{step.step}/{step.epoch}/{step.attempt}"
@@ -67,9 +73,19 @@ def parse_settings_token(token: str) -> tuple[str, str] | None:
 
 def trial_model_dir(base: str, step: StepId) -> str:
     """``<base>/<experiment>_<trial>`` (reference R8); a replaced job gets a fresh sibling."""
+    return attempt_dir(f"{base.rstrip('/')}/{step.experiment}_{step.trial}", step)
+
+
+def attempt_dir(model_dir: str, step: StepId) -> str:
+    """``model_dir`` itself for the first job of a trial, a sibling for every other one."""
     suffix = f"_e{step.epoch}" if step.epoch else ""
     suffix += f"_a{step.attempt}" if step.attempt else ""
-    return f"{base.rstrip('/')}/{step.experiment}_{step.trial}{suffix}"
+    return f"{model_dir.rstrip('/')}{suffix}"
+
+
+def day_model_dir(model_dir: str, repeat: int) -> str:
+    """Where a day's training writes: as the ini says, and a fresh sibling for each repeat of the date."""
+    return f"{model_dir.rstrip('/')}_r{repeat}" if repeat else model_dir
 
 
 def join_url(base: str, *parts: str) -> str:
@@ -79,6 +95,16 @@ def join_url(base: str, *parts: str) -> str:
 def eval_events_prefix(model_dir: str) -> str:
     """Where EasyRec writes evaluation event files (reference R8)."""
     return join_url(model_dir, "eval_val") + "/"
+
+
+def eval_result_name(step: StepId) -> str:
+    """File in the model_dir to which an evaluation job writes its result."""
+    return f"eval_result_{step.experiment.rsplit('-', 1)[-1]}_{step.epoch}_{step.attempt}.txt"
+
+
+def train_done_marker(model_dir: str) -> str:
+    """Written by EasyRec when a training has ended (reference section 4)."""
+    return join_url(model_dir, "ESTIMATOR_TRAIN_DONE")
 
 
 def saved_pipeline_config(model_dir: str) -> str:

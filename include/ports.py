@@ -64,6 +64,13 @@ class OwnedJob:
 class JobService(Protocol):
     """Submits and follows PAI jobs. Every call is one bounded attempt with bounded internal retries."""
 
+    def check(self) -> str:
+        """The project that jobs run in, once its name and the keys have proved right and jobs can be listed.
+
+        Starts nothing. Raises CredentialsError, AccessError, NotFoundError.
+        """
+        ...
+
     def submit(self, payload: JobPayload, *, submission_key: str, store_uuid: str) -> str:
         """Start a job and return its id. The same submission key never starts a second job.
 

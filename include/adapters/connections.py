@@ -18,6 +18,14 @@ class ServiceCredentials:
     access_key_id: str = field(repr=False)
     access_key_secret: str = field(repr=False)
     security_token: str = field(default="", repr=False)
+    connection: str = ""
+    """Id of the Airflow connection they come from, for messages."""
+
+    def struck_out(self, text: str) -> str:
+        """``text`` without these keys: services quote them when they refuse a request."""
+        for key in (self.access_key_secret, self.security_token, self.access_key_id):
+            text = text.replace(key, "***") if key else text
+        return text
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,7 @@ def _common(conn_id: str, extra: Mapping[str, Any], address: str) -> dict[str, s
         "access_key_id": _text(conn_id, extra, "access_key_id"),
         "access_key_secret": _text(conn_id, extra, "access_key_secret"),
         "security_token": _text(conn_id, extra, "security_token"),
+        "connection": conn_id,
     }
 
 

@@ -8,16 +8,19 @@ not by name: the same trouble arrives as different classes, so neither client ha
 from __future__ import annotations
 
 import re
+import ssl
 from typing import Any, NoReturn
 from xml.etree.ElementTree import ParseError
 
 import requests
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 
+from include.adapters.connections import ServiceCredentials
 from include.errors import (
     AccessError,
     AlreadyExistsError,
     ConfigError,
+    CredentialsError,
     EasyRecAutoMLError,
     NotFoundError,
     OutcomeUnknownError,
@@ -30,31 +33,43 @@ _ODPS_ACCESS = re.compile(
     r"ODPS-0410|ODPS-0420095|ODPS-0130013|NoPermission|Unauthorized|AuthorizationRequired|SignatureNotMatch"
     r"|AuthenticationRequestExpired|AccessDenied|InvalidAccessKey|SecurityToken"
 )
+_ODPS_ID = re.compile(r"accessKeyId not found|InvalidAccessKey", re.IGNORECASE)
+_ODPS_SIGNATURE = re.compile(r"ODPS-0410042|SignatureNotMatch")
+_ODPS_TOKEN = re.compile(r"security ?token", re.IGNORECASE)
+_ODPS_CLOCK = re.compile(r"ODPS-0410031|AuthenticationRequestExpired")
 _ODPS_TRANSIENT = re.compile(r"ODPS-0010000|InternalServerError|ServiceUnavailable|RequestTimeout")
 _OSS_ACCESS = re.compile(r"AccessDenied|AccessKey|Signature|SecurityToken|RequestTimeTooSkewed|Forbidden")
+_CLOCK = "check the clock of this machine"
+_WRONG_PLACE = "specified endpoint"
 _OSS_TRANSIENT = re.compile(r"Timeout|InternalError|ServiceUnavailable")
 
 
-def raise_maxcompute(error: Exception, *, where: str, posted: bool = False) -> NoReturn:
+def raise_maxcompute(
+    error: Exception, *, where: str, keys: ServiceCredentials, posted: bool = False
+) -> NoReturn:
     """Raise what a failed MaxCompute call means. ``posted``: the call must not be repeated blindly.
 
-    An exception that is neither pyodps's nor requests's is raised again as it is.
+    ``keys``: what the call was signed with; they never get into a message. An exception that is neither
+    pyodps's nor requests's is raised again as it is.
     """
-    ours = _maxcompute(error, where, posted)
-    if ours is None:
-        raise error
-    raise ours from error
+    _raise(_maxcompute(error, where, posted, keys), error)
 
 
-def raise_oss(error: Exception, *, where: str, bucket: str) -> NoReturn:
+def raise_oss(error: Exception, *, where: str, keys: ServiceCredentials, bucket: str) -> NoReturn:
     """Raise what a failed OSS call means; an exception of no client is raised again as it is."""
-    ours = _oss(error, where, bucket)
+    _raise(_oss(error, where, bucket, keys), error)
+
+
+def _raise(ours: EasyRecAutoMLError | None, error: Exception) -> NoReturn:
     if ours is None:
         raise error
+    if isinstance(ours, AccessError):
+        # A refusal quotes the access key id and what was signed, and a traceback would show it.
+        raise ours from None
     raise ours from error
 
 
-def _maxcompute(error: Any, where: str, posted: bool) -> EasyRecAutoMLError | None:
+def _maxcompute(error: Any, where: str, posted: bool, keys: ServiceCredentials) -> EasyRecAutoMLError | None:
     lost = OutcomeUnknownError if posted else RetryableError
     if isinstance(error, requests.RequestException):  # also pyodps's own ConnectTimeout
         return _network(error, "MaxCompute", where, lost)
@@ -63,15 +78,14 @@ def _maxcompute(error: Any, where: str, posted: bool) -> EasyRecAutoMLError | No
     if not hasattr(error, "status_code") or not hasattr(error, "request_id"):
         return None
     status, code = error.status_code, str(error.code or "")
-    message = f"MaxCompute: {_one_line(error.args[0])}"
+    message = f"MaxCompute: {keys.struck_out(_one_line(error.args[0]))}"
     if error.request_id:
         message += f" [request {error.request_id}]"
     text = f"{type(error).__name__} {code} {message}"
     if status == 429 or _THROTTLED.search(code):
         return RetryableError(message, where=where)
     if status in (401, 403) or _ODPS_ACCESS.search(text):
-        hint = "check the keys and permissions of the MaxCompute connection"
-        return AccessError(message, where=where, hint=hint)
+        return _odps_refusal(text, message, where, f"the MaxCompute connection {keys.connection}".rstrip())
     if status == 404 or "NoSuch" in type(error).__name__:
         return NotFoundError(message, where=where)
     if status is None and "Location header" in message:
@@ -83,14 +97,41 @@ def _maxcompute(error: Any, where: str, posted: bool) -> EasyRecAutoMLError | No
     return PermanentError(message, where=where)
 
 
-def _oss(error: Any, where: str, bucket: str) -> EasyRecAutoMLError | None:
+def _odps_refusal(text: str, message: str, where: str, connection: str) -> AccessError:
+    if _ODPS_CLOCK.search(text):
+        return CredentialsError(message, where=where, hint=_CLOCK)
+    for pattern, what in (
+        (_ODPS_TOKEN, "security_token"),
+        (_ODPS_SIGNATURE, "access_key_secret"),
+        (_ODPS_ID, "access_key_id"),
+    ):
+        if pattern.search(text):
+            return CredentialsError(message, where=where, hint=f"check {what} of {connection}")
+    return AccessError(message, where=where, hint=f"check the keys and permissions of {connection}")
+
+
+def _oss_refusal(code: str, message: str, where: str, bucket: str, connection: str) -> AccessError:
+    if code == "RequestTimeTooSkewed":
+        return CredentialsError(message, where=where, hint=_CLOCK)
+    for pattern, what in (
+        ("SecurityToken", "security_token"),
+        ("Signature", "access_key_secret"),
+        ("AccessKey", "access_key_id"),
+    ):
+        if pattern in code:
+            return CredentialsError(message, where=where, hint=f"check {what} of {connection}")
+    what = "the endpoint" if _WRONG_PLACE in message else f"the keys and their rights on bucket {bucket}"
+    return AccessError(message, where=where, hint=f"check {what} of {connection}")
+
+
+def _oss(error: Any, where: str, bucket: str, keys: ServiceCredentials) -> EasyRecAutoMLError | None:
     cause = getattr(error, "exception", error)  # oss2 wraps what requests raises
     if isinstance(cause, requests.RequestException):
         return _network(cause, "OSS", where, RetryableError)
     if not hasattr(error, "request_id") or not hasattr(error, "status"):
         return None
     status, code = error.status, str(error.code or "")
-    message = f"OSS: {code or status} {_one_line(error.message or error.body)}".rstrip()
+    message = f"OSS: {code or status} {keys.struck_out(_one_line(error.message or error.body))}".rstrip()
     if error.request_id:
         message += f" [request {error.request_id}]"
     if status >= 500 or status in (408, 429) or _THROTTLED.search(code) or _OSS_TRANSIENT.search(code):
@@ -104,8 +145,8 @@ def _oss(error: Any, where: str, bucket: str) -> EasyRecAutoMLError | None:
     if status == 404:
         return NotFoundError("no such object", where=where)
     if status in (401, 403) or _OSS_ACCESS.search(code):
-        hint = f"check the keys of the OSS connection and their rights on bucket {bucket}"
-        return AccessError(message, where=where, hint=hint)
+        connection = f"the OSS connection {keys.connection}".rstrip()
+        return _oss_refusal(code, message, where, bucket, connection)
     if code == "FileAlreadyExists":
         return AlreadyExistsError("the object exists", where=where)
     return PermanentError(message, where=where)
@@ -126,12 +167,28 @@ def _network(
             f"the endpoint of {service} is not an address", where=where, hint="http(s)://<host>"
         )
     if isinstance(error, requests.exceptions.SSLError):
-        return PermanentError(f"{service}'s certificate was not accepted", where=where)
+        if _is_certificate(error):
+            return PermanentError(
+                f"{service}'s certificate was not accepted",
+                where=where,
+                hint="check the endpoint and its proxy",
+            )
+        return lost(f"the secure connection to {service} broke ({kind})", where=where)
     if _never_sent(error):
         return RetryableError(
             f"{service} can't be reached ({kind})", where=where, hint="check the endpoint and the network"
         )
     return lost(f"{service} gave no complete answer ({kind})", where=where)
+
+
+def _is_certificate(error: BaseException | None) -> bool:
+    """Whether a certificate was refused; all other trouble of TLS is trouble of the network."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        inner = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
+        error = getattr(error, "reason", None) if isinstance(error, MaxRetryError) else inner
+    return False
 
 
 def _never_sent(error: requests.RequestException) -> bool:

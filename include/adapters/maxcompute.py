@@ -20,7 +20,7 @@ from odps.rest import RestClient
 from include import names
 from include.adapters.connections import MaxComputeCredentials
 from include.adapters.errors import raise_maxcompute
-from include.adapters.retries import TIMEOUTS, Retries
+from include.adapters.retries import TIMEOUTS, Retries, quiet_clients
 from include.errors import AccessError, NotFoundError, PermanentError, RetryableError
 from include.ports import JobPayload, JobState, JobStatus, OwnedJob
 
@@ -95,6 +95,7 @@ class _Client:
     """One project through one pyodps client; every call is bounded and raises only errors of ours."""
 
     def __init__(self, credentials: MaxComputeCredentials, retries: Retries) -> None:
+        quiet_clients()
         keys = credentials
         options: dict[str, Any] = {
             "project": keys.project,
@@ -108,6 +109,7 @@ class _Client:
             self.odps: Any = _Odps(account=account, **options)
         else:
             self.odps = _Odps(keys.access_key_id, keys.access_key_secret, **options)
+        self.keys = keys
         self.project = self.odps.get_project()
         self.retries = retries
 
@@ -118,7 +120,7 @@ class _Client:
         try:
             return attempt()
         except Exception as error:  # noqa: BLE001 - raised again as ours, or as it is
-            raise_maxcompute(error, where=where, posted=posted)
+            raise_maxcompute(error, where=where, posted=posted, keys=self.keys)
 
 
 class MaxComputeJobs:
@@ -129,8 +131,20 @@ class MaxComputeJobs:
         self._client = _Client(credentials, retries or Retries())
         self._lock = threading.Lock()
         self._tokens: OrderedDict[str, tuple[str, str] | None] = OrderedDict()
-        self._trained: set[str] = set()
+        self._trained: OrderedDict[str, datetime | None] = OrderedDict()
         self._ended: OrderedDict[str, JobStatus] = OrderedDict()
+
+    def check(self) -> str:
+        name: str = self._client.project.name
+        found = self._client.call(f"project {name}", lambda: self._client.odps.exist_project(name))
+        if not found:
+            raise NotFoundError(
+                f"there is no MaxCompute project {name}",
+                where=f"connection {self._client.keys.connection}",
+                hint="jobs would run in it: check project in the connection's extra",
+            )
+        self._instances(datetime.now(timezone.utc))
+        return name
 
     def submit(self, payload: JobPayload, *, submission_key: str, store_uuid: str) -> str:
         token = names.settings_token(store_uuid, submission_key)
@@ -181,6 +195,8 @@ class MaxComputeJobs:
         answer, started, ended = self._fetch(job_id)
         subs = self._sub_instances(job_id)
         state, message = self._state(job_id, answer, subs)
+        if state is not JobState.WAITING:
+            started = self._training_since(subs) or started
         if not state.is_terminal:
             return JobStatus(state, message, subs, started)
         status = JobStatus(state, message, subs, started, ended)
@@ -201,15 +217,18 @@ class MaxComputeJobs:
     def _state(self, job_id: str, answer: str, subs: Mapping[str, str]) -> tuple[JobState, str]:
         if answer == _TERMINATED:
             return self._end(job_id, subs)
-        return (JobState.RUNNING if self._is_training(subs) else JobState.WAITING), ""
+        self._training_since(subs)
+        return (JobState.RUNNING if subs.get(_TRAIN) in self._trained else JobState.WAITING), ""
 
-    def _is_training(self, subs: Mapping[str, str]) -> bool:
+    def _training_since(self, subs: Mapping[str, str]) -> datetime | None:
+        """When the part that trains left the queue; the job itself begins when it is submitted."""
         train = subs.get(_TRAIN)
-        if train is None:
-            return False
-        if train not in self._trained and self._fetch(train)[0] != _SUSPENDED:
-            self._trained.add(train)
-        return train in self._trained
+        if train is not None and train not in self._trained:
+            answer, started, _ = self._fetch(train)
+            if answer != _SUSPENDED:
+                self._remember(self._trained, train, started)
+        with self._lock:
+            return self._trained.get(train or "")
 
     def _end(self, job_id: str, subs: Mapping[str, str]) -> tuple[JobState, str]:
         """How a terminated job ended; its parts know better than the job why."""

@@ -13,7 +13,7 @@ import oss2
 from include import names
 from include.adapters.connections import OssCredentials
 from include.adapters.errors import raise_oss
-from include.adapters.retries import TIMEOUTS, Retries
+from include.adapters.retries import TIMEOUTS, Retries, quiet_clients
 from include.errors import AlreadyExistsError, ConfigError, NotFoundError, RetryableError
 from include.ports import ObjectInfo
 
@@ -31,6 +31,7 @@ class OssObjects:
 
     def __init__(self, credentials: OssCredentials, *, retries: Retries | None = None) -> None:
         """No request is sent here."""
+        quiet_clients()
         self._credentials = credentials
         self._retries = retries or Retries()
         self._session = oss2.Session()
@@ -119,7 +120,8 @@ class OssObjects:
         try:
             return attempt()
         except Exception as error:  # noqa: BLE001 - raised again as ours, or as it is
-            raise_oss(error, where=url, bucket=names.split_oss_url(url)[0])
+            bucket = names.split_oss_url(url)[0]
+            raise_oss(error, where=url, bucket=bucket, keys=self._credentials)
 
     def _bucket(self, name: str) -> Any:
         with self._lock:

@@ -1,7 +1,8 @@
-"""How often a call that can succeed later is made again."""
+"""What both clients need: how often a call is made again, how long it may take, what may be logged."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,6 +15,21 @@ Result = TypeVar("Result")
 
 TIMEOUTS = (10.0, 30.0)
 """Seconds to connect and between two bytes of an answer."""
+
+
+_INDISCREET = ("odps.rest", "odps.accounts", "oss2.http", "oss2.auth")
+
+
+def quiet_clients() -> None:
+    """Keep headers and answers of the clients out of debug logs: they hold key ids, signatures and tokens.
+
+    urllib3 still logs every request with its path and status. A level that somebody set for one of these
+    loggers stays.
+    """
+    for name in _INDISCREET:
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.INFO)
 
 
 @dataclass(frozen=True)

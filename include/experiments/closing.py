@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
-from include.errors import JobFailedError
-from include.experiments.job_starter import stop_step
+from include import names
+from include.errors import ConfigEditError, EasyRecAutoMLError, JobFailedError
+from include.experiments.leftovers import stop_leftovers
 from include.experiments.plan import Plan
 from include.experiments.report import Report, summarize, to_html
 from include.experiments.services import Services, utc_now
 from include.search.trial import TrialState
-from include.store import ExperimentState, ExperimentStore
+from include.store import Experiment, ExperimentState, ExperimentStore
+
+log = logging.getLogger(__name__)
 
 BEST_CONFIG = "best_pipeline.config"
 
@@ -19,57 +25,75 @@ BEST_CONFIG = "best_pipeline.config"
 def close_experiment(services: Services, experiment_id: str, *, dag_id: str, run_id: str, by: str) -> Report:
     """Close what this DAG run ran and publish the result. Safe to repeat.
 
-    Raises JobFailedError when no trial succeeded, or more failed than the model allows; the report is
-    published all the same.
+    Raises JobFailedError when no trial succeeded, or more failed than the model allows, and
+    RetryableError or PermanentError when a job could not be stopped; the report is published all the same.
     """
     store = services.store
     experiment = store.experiment(experiment_id)
     plan = Plan.from_snapshot(experiment.snapshot)
-    _stop_leftovers(services, plan, experiment_id, dag_id=dag_id, run_id=run_id)
-    report = report_of_store(store, experiment_id, services.now())
-    _publish(services, plan, report)
-    failure = _failure(report, plan)
-    still_running = any(not t.state.is_terminal for t in store.trials(experiment_id))
+    unstopped = _stop_run(services, plan, experiment_id, dag_id=dag_id, run_id=run_id)
+    failure = _failure(report_of_store(store, experiment_id, services.now()), experiment, plan)
+    state = ExperimentState.FINISHED if failure is None else ExperimentState.FAILED
+    store.close_run(experiment_id, run_id=run_id, state=state, reason=failure or "", by=by)
+    report = _publish(services, plan, report_of_store(store, experiment_id, services.now()))
+    if unstopped is not None:
+        raise unstopped
     if failure is not None:
-        store.set_experiment_state(experiment_id, ExperimentState.FAILED, reason=failure, by=by)
         raise JobFailedError(failure, where=experiment_id, hint=f"see {report.prefix}report.html")
-    if not still_running:  # an extension run of the same experiment may still be at work
-        store.set_experiment_state(experiment_id, ExperimentState.FINISHED, reason="", by=by)
     return report
 
 
-def _stop_leftovers(services: Services, plan: Plan, experiment_id: str, *, dag_id: str, run_id: str) -> None:
+def stop_run(
+    services_of: Callable[[str], tuple[Services, Plan]], store: ExperimentStore, *, dag_id: str, run_id: str
+) -> None:
+    """Stop what this DAG run left running in any experiment: its opening failed when it was repeated.
+
+    Raises RetryableError or PermanentError when a job could not be stopped.
+    """
+    for experiment_id in store.experiments_of_run(dag_id, run_id):
+        services, plan = services_of(experiment_id)
+        unstopped = _stop_run(services, plan, experiment_id, dag_id=dag_id, run_id=run_id)
+        if unstopped is not None:
+            raise unstopped
+
+
+def _stop_run(
+    services: Services, plan: Plan, experiment_id: str, *, dag_id: str, run_id: str
+) -> EasyRecAutoMLError | None:
     """A trial of this run that has not ended by now has no task any more that would watch it."""
-    store = services.store
-    for trial in store.trials(experiment_id):
-        if (trial.task.dag_id, trial.task.run_id) != (dag_id, run_id):
-            continue
-        reason = trial.reason or "its task ended without it"
-        if not trial.state.is_terminal:
-            store.move_trial(
-                experiment_id, trial.number, epoch=trial.epoch, to=TrialState.CANCELLED, reason=reason
-            )
-        for step in store.steps(experiment_id, trial.number):
-            stop_step(services, step, reason=reason, lookup_seconds=plan.settings.lost_answer_seconds)
+    trials = services.store.trials(experiment_id)
+    mine = [t for t in trials if (t.task.dag_id, t.task.run_id) == (dag_id, run_id)]
+    return stop_leftovers(services, mine, lookup_seconds=plan.settings.lost_answer_seconds)
 
 
-def _publish(services: Services, plan: Plan, report: Report) -> None:
-    write = services.objects.write
-    write(report.prefix + "report.json", json.dumps(report.as_dict(), indent=2, ensure_ascii=False).encode())
-    write(report.prefix + "report.html", to_html(report).encode())
-    if report.best is not None:
-        best = plan.patched_config(report.best.parameters)
-        write(report.prefix + BEST_CONFIG, best.encode())
+def _publish(services: Services, plan: Plan, report: Report) -> Report:
+    """Write the report and what belongs to it; the report comes back as it was published."""
+    objects, url = services.objects, report.prefix + BEST_CONFIG
+    if report.best is None:
+        objects.delete(url)  # of a trial that was the best before it was cleared
+    else:
+        try:
+            objects.write(url, plan.patched_config(report.best.parameters).encode())
+        except ConfigEditError as error:  # features of an fg_json_path are not in the text
+            saved = names.saved_pipeline_config(report.best_model_dir)
+            log.warning("the best config can't be made here (%s): it is what EasyRec saved, %s", error, saved)
+            report = replace(report, best_config=saved)
+    text = json.dumps(report.as_dict(), indent=2, ensure_ascii=False)
+    objects.write(report.prefix + "report.json", text.encode())
+    objects.write(report.prefix + "report.html", to_html(report).encode())
+    return report
 
 
-def _failure(report: Report, plan: Plan) -> str | None:
-    failed = report.count(TrialState.FAILED)
+def _failure(report: Report, experiment: Experiment, plan: Plan) -> str | None:
+    failed = [t for t in report.trials if t.state is TrialState.FAILED]
+    if experiment.state is ExperimentState.FAILED and experiment.reason in {t.reason for t in failed}:
+        return experiment.reason  # a trial found what would fail every other, too
     if report.best is None:
         reasons = sorted({t.reason for t in report.trials if t.reason})
-        return f"no trial succeeded ({failed} failed): {'; '.join(reasons[:3]) or 'none was run'}"
+        return f"no trial succeeded ({len(failed)} failed): {'; '.join(reasons[:3]) or 'none was run'}"
     limit = plan.settings.max_failed_trials
-    if limit is not None and failed > limit:
-        return f"{failed} trials failed, more than max_failed_trials = {limit}"
+    if limit is not None and len(failed) > limit:
+        return f"{len(failed)} trials failed, more than max_failed_trials = {limit}"
     return None
 
 

@@ -12,7 +12,13 @@ import logging
 from datetime import timedelta
 
 from include import names
-from include.errors import AlreadyExistsError, OutcomeUnknownError, PermanentError, RetryableError
+from include.errors import (
+    AlreadyExistsError,
+    OutcomeUnknownError,
+    PermanentError,
+    RetryableError,
+    StateError,
+)
 from include.experiments.services import Services
 from include.names import StepId
 from include.ports import JobPayload
@@ -23,6 +29,7 @@ log = logging.getLogger(__name__)
 _LOOKUP_EVERY = 3.0
 _CLOCK_MARGIN = timedelta(minutes=10)
 _RESENDS = 3
+_TRAIN = "train"
 
 
 class JobStarter:
@@ -36,8 +43,9 @@ class JobStarter:
     def start(self, step_id: StepId, *, model_dir: str, payload: JobPayload) -> Step:
         """The step with its job running: a new job, or the one that an earlier try started.
 
-        Raises RetryableError when the service can't be reached (nothing is lost: call again), and
-        PermanentError when model_dir belongs to something else or the service refuses the job.
+        Raises RetryableError when the service can't be reached (nothing is lost: call again), StateError
+        when somebody ended the trial meanwhile (a job that was on its way is stopped), and PermanentError
+        when model_dir belongs to something else or the service refuses the job.
         """
         store = self._services.store
         key = names.submission_key(store.uuid, step_id)
@@ -54,13 +62,29 @@ class JobStarter:
         )
         if step.job_id is not None:
             return step
-        self._own(model_dir, key)
+        if payload.parameters.get("cmd", _TRAIN) == _TRAIN:  # other commands read a model_dir that exists
+            self._own(model_dir, key)
         job_id = find_job(self._services, step, seconds=self._lookup_seconds) if known is not None else None
         if job_id is not None:
             log.info("job %s of submission key %s found: adopted, not submitted again", job_id, key)
         else:
             job_id = self._submit(step, payload)
-        return store.record_job(step_id, job_id)
+        return self._record(step_id, job_id)
+
+    def _record(self, step_id: StepId, job_id: str) -> Step:
+        """Record the job; one that nobody can own any more is stopped at once."""
+        try:
+            step = self._services.store.record_job(step_id, job_id)
+        except StateError:  # another try was faster, and the service made two jobs of one key
+            self._services.jobs.stop(job_id)
+            raise
+        if step.state.is_terminal:  # who ended it looked for the job before it was there
+            self._services.jobs.stop(job_id)
+            raise StateError(
+                f"the trial was stopped while its job {job_id} was being submitted; the job is stopped, too",
+                hint=step.reason,
+            )
+        return step
 
     def _submit(self, step: Step, payload: JobPayload) -> str:
         store = self._services.store
@@ -84,33 +108,35 @@ class JobStarter:
     def _own(self, model_dir: str, key: str) -> None:
         """Mark an empty model_dir as this step's; refuse one that holds anything else.
 
-        EasyRec would silently go on from a checkpoint that lies there (reference section 4).
+        EasyRec would silently go on from a checkpoint that lies there (reference section 4). The marker
+        comes last, so that a marker of ours means that this look has been taken.
         """
         marker = names.owner_marker(model_dir)
         objects = self._services.objects
-        mine = {"store": self._services.store.uuid, "submission_key": key}
-        try:
-            objects.write(marker, json.dumps(mine).encode(), overwrite=False)
-        except AlreadyExistsError:
-            owner = json.loads(objects.read(marker))
-            if owner != mine:
-                raise PermanentError(
-                    "model_dir belongs to another job",
-                    where=model_dir,
-                    hint=f"its marker names {owner}; choose another -Dmodel_dir in the ini",
-                ) from None
-            return
-        strangers = [
+        mine = json.dumps({"store": self._services.store.uuid, "submission_key": key}).encode()
+        there = [
             found.url
             for found in objects.list(names.join_url(model_dir) + "/")
-            if found.url != marker and not found.url.endswith("/")  # a console's "folder" is an empty object
+            if not found.url.endswith("/")  # a console's "folder" is an empty object
         ]
-        if strangers:
-            objects.delete(marker)
+        if marker not in there:
+            if there:
+                raise PermanentError(
+                    f"model_dir is not empty: {there[0]}",
+                    where=model_dir,
+                    hint="training would continue from what lies there; choose another -Dmodel_dir or empty it",
+                )
+            try:
+                objects.write(marker, mine, overwrite=False)
+                return
+            except AlreadyExistsError:
+                log.info("%s appeared just now", marker)
+        owner = objects.read(marker)
+        if owner != mine:
             raise PermanentError(
-                f"model_dir is not empty: {strangers[0]}",
+                "model_dir belongs to another job",
                 where=model_dir,
-                hint="training would continue from what lies there; choose another -Dmodel_dir or empty it",
+                hint=f"its marker says {owner[:200].decode(errors='replace')}; choose another -Dmodel_dir in the ini",
             )
 
 
@@ -130,11 +156,21 @@ def find_job(services: Services, step: Step, *, seconds: float) -> str | None:
 
 
 def stop_step(services: Services, step: Step, *, reason: str, lookup_seconds: float) -> None:
-    """Stop the step's job for good, even when its id was never recorded, and close the step."""
+    """Stop the step's job for good, even when its id was never recorded, and close the step.
+
+    Move its trial on first: then no further job can be intended for it, and a submit that is on its way
+    stops its own job when it finds the step closed.
+    """
     if step.state.is_terminal:
         return
     job_id = step.job_id or find_job(services, step, seconds=lookup_seconds)
     if job_id is not None:
         services.jobs.stop(job_id)
         log.info("job %s stopped: %s", job_id, reason)
-    services.store.end_step(step.id, StepState.STOPPED, reason=reason)
+    try:
+        ended = services.store.end_step(step.id, StepState.STOPPED, reason=reason)
+    except StateError:  # it came to its own end after ``step`` was read
+        return
+    if ended.job_id is not None and ended.job_id != job_id:  # recorded after ``step`` was read
+        services.jobs.stop(ended.job_id)
+        log.info("job %s stopped: %s", ended.job_id, reason)

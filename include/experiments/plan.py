@@ -6,42 +6,40 @@ search, and any process renders the same job from them.
 
 from __future__ import annotations
 
-import contextlib
-import re
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from include import names
-from include.errors import ConfigEditError, ConfigError, EasyRecAutoMLError, ProblemsError
+from include.errors import ConfigError, EasyRecAutoMLError, ProblemsError
 from include.experiments import settings as model_settings
+from include.experiments import variables
 from include.experiments.settings import ModelSettings
+from include.experiments.trial_plan import RenderedTrial
+from include.experiments.verification import not_applied
 from include.jobs import ini, payload
-from include.jobs.edits import merge_edits
+from include.jobs.checks import check_parameters
+from include.jobs.edits import merge_edits, parse_edits
 from include.jobs.ini import JobConfig
 from include.names import StepId
-from include.pipeline_config import difference, edit_text, render_edit_config_json
-from include.ports import JobPayload
+from include.pipeline_config import edit_text, render_edit_config_json
+from include.ports import Assessor
 from include.search import config as search_config
 from include.search import space as search_space
 from include.search.config import SearchConfig
 from include.search.space import SearchSpace
 from include.store import Result
 
+if TYPE_CHECKING:
+    from include.experiments.services import Services
+
 BEGIN = "begin"
 SETTINGS = "model.yml"
 SEARCH = "config.yml"
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
-
-
-@dataclass(frozen=True)
-class RenderedTrial:
-    """Exactly what a trial submits. ``config_upload``: URL and text of the patched config, if any."""
-
-    model_dir: str
-    payload: JobPayload
-    config_upload: tuple[str, str] | None
+_EDITS = "edit_config_json"
 
 
 @dataclass(frozen=True)
@@ -96,6 +94,8 @@ class Plan:
                 space = _space(search, read)
             except EasyRecAutoMLError as error:
                 problems.append(str(error))
+        if search is not None and job is not None and space is not None:
+            problems += _variable_problems(job, space)
         if problems or search is None or job is None or space is None:
             raise ProblemsError(f"model {model} can't be used", problems)
         return cls(model, str(model_folder), settings, search, job, space, texts)
@@ -132,18 +132,48 @@ class Plan:
         """``-Dmodel_dir`` of the ini: trials' model_dirs and the experiment's reports lie below it."""
         return self.job.parameters["model_dir"]
 
+    @property
+    def weights(self) -> Mapping[str, float]:
+        return self.job.weights
+
+    @property
+    def max_trial_duration(self) -> timedelta | None:
+        return self.search.max_trial_duration
+
+    def assessor(self, services: Services) -> Assessor | None:
+        return services.make_assessor(self)
+
     def edits(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """What is edited in the pipeline config: the ini's own edits, then the trial's parameters (R7)."""
-        chosen = {k: v for k, v in self.space.edits(parameters).items() if not _VARIABLE.fullmatch(k)}
-        return merge_edits(self.job.parameters.get("edit_config_json", ""), chosen)
+        flat = self.space.edits(parameters)
+        chosen = {k: v for k, v in flat.items() if variables.name_of(k) is None}
+        own = variables.fill_edits(self.own_edits, self.variables(parameters), f"-D{_EDITS}")
+        return merge_edits(json.dumps(own), chosen)
+
+    @property
+    def own_edits(self) -> dict[str, Any]:
+        """The ini's ``-Dedit_config_json`` as it is written, variables included."""
+        return parse_edits(self.job.parameters.get(_EDITS, ""))
 
     def variables(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Parameters named ``${name}``: they fill the ini's values instead of the config."""
+        """Parameters named ``${name}``: they fill the ini's values instead of the config (+18)."""
         flat = self.space.edits(parameters)
-        return {match[1]: flat[k] for k in flat if (match := _VARIABLE.fullmatch(k))}
+        return {name: flat[k] for k in flat if (name := variables.name_of(k)) is not None}
+
+    def possible_values(self, key: str) -> list[str]:
+        """Every value that ``-Dkey`` may have in this search; none when the ini doesn't set it.
+
+        Raises ConfigError when a variable makes too many of it to be listed.
+        """
+        value = self.job.parameters.get(key, "")
+        return variables.possible(value, self.space, f"-D{key}") if value else []
 
     def render_trial(self, step: StepId, parameters: Mapping[str, Any]) -> RenderedTrial:
-        """The job of one trial; raises ConfigEditError when the parameters can't be applied."""
+        """The job of one trial.
+
+        Raises ConfigEditError when the parameters can't be applied, ConfigError when a variable has no value
+        or makes a value that can't be sent.
+        """
         edits = self.edits(parameters)
         model_dir = names.trial_model_dir(self.base_dir, step)
         job, config_upload = self._with_variables(parameters), None
@@ -169,24 +199,8 @@ class Plan:
         return self._edited(self.edits(parameters))
 
     def not_applied(self, parameters: Mapping[str, Any], saved_config: str) -> list[str]:
-        """What the config that EasyRec saved holds instead of this trial's values.
-
-        The edits are made on the saved config: where they hold already, nothing changes. A key whose
-        selector asks for the very value that it edits finds nothing there any more and is passed over.
-        """
-        edits = self.edits(parameters)
-        try:
-            return self._changes(saved_config, edits)
-        except ConfigEditError:
-            wrong: list[str] = []
-            for key, value in edits.items():
-                with contextlib.suppress(ConfigEditError):
-                    wrong += self._changes(saved_config, {key: value})
-            return wrong
-
-    def _changes(self, saved_config: str, edits: Mapping[str, Any]) -> list[str]:
-        allow = self.settings.allow_unknown_fields
-        return difference(edit_text(saved_config, edits, allow_unknown_fields=allow), saved_config)
+        """What the config that EasyRec saved holds instead of this trial's values."""
+        return not_applied(saved_config, self.edits(parameters), self.settings.allow_unknown_fields)
 
     def final_result(self, results: Sequence[Result]) -> Result | None:
         """The result that counts for a trial, None when none is finite (R9)."""
@@ -199,14 +213,34 @@ class Plan:
         return edit_text(self.pipeline_config, edits, allow_unknown_fields=self.settings.allow_unknown_fields)
 
     def _with_variables(self, parameters: Mapping[str, Any]) -> JobConfig:
-        variables = self.variables(parameters)
-        if not variables:
-            return self.job
+        values = self.variables(parameters)
         filled = {
-            key: _VARIABLE.sub(lambda m: str(variables.get(m[1], m[0])), value)
+            key: value if key == _EDITS else variables.fill(value, values, f"-D{key}")
             for key, value in self.job.parameters.items()
         }
+        if filled != self.job.parameters:
+            problems, _ = check_parameters(filled, {}, for_search=True)
+            if problems:
+                raise ProblemsError("the variables' values make a job that can't run", problems)
         return replace(self.job, parameters=filled)
+
+
+def _variable_problems(job: JobConfig, space: SearchSpace) -> list[str]:
+    """How variables are used, and each value that they make, in the ini's checks."""
+    problems = variables.problems(job.parameters, space)
+    if problems:
+        return problems
+    for key, value in job.parameters.items():
+        if key == _EDITS or not variables.used_in(value):
+            continue
+        try:
+            possible = variables.ends(value, space, f"-D{key}")
+        except ConfigError as error:
+            problems.append(str(error))
+            continue
+        for filled in possible:
+            problems += check_parameters({**job.parameters, key: filled}, {}, for_search=True)[0]
+    return list(dict.fromkeys(problems))
 
 
 def _space(search: SearchConfig, read: Callable[[Path, str], str]) -> SearchSpace:

@@ -58,7 +58,7 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready; numbers that JSON doesn't know become None."""
-        data: dict[str, Any] = _plain(dataclasses.asdict(self))
+        data: dict[str, Any] = json_ready(dataclasses.asdict(self))
         return data
 
 
@@ -144,11 +144,12 @@ def _best(rows: Sequence[TrialRow], optimize_mode: str) -> TrialRow | None:
     return max(finished, key=lambda r: (sign * (r.metric or 0.0), -r.number))
 
 
-def _plain(value: Any) -> Any:
+def json_ready(value: Any) -> Any:
+    """``value`` as JSON can carry it: numbers that JSON does not know become None."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): json_ready(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [json_ready(v) for v in value]
     if isinstance(value, TrialState):
         return value.value
     if isinstance(value, datetime):

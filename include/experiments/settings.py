@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from include.errors import ProblemsError
+from include.errors import ConfigError, ProblemsError
+from include.finetune.settings import FinetuneSettings
 
 Hours = Annotated[float, Field(gt=0, le=24 * 365)]
 Topic = Literal["failures", "gate", "promotions", "best"]
@@ -35,22 +37,15 @@ class NotifySettings(BaseModel):
         return {"on" if key is True else key: value for key, value in raw.items()}
 
 
-class ModelSettings(BaseModel):
-    """Unknown keys and values of the wrong type are errors that name the key."""
+class JobSettings(BaseModel):
+    """How any job is reached and watched, in a search or alone."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     maxcompute_conn_id: str = "maxcompute_default"
     oss_conn_id: str = "oss_default"
-    pool: str = ""
-    """Airflow pool that caps the model's running trials; empty: ``<model>_trials``."""
-    parameters_via: Literal["edit_config_json", "patched_config"] = "edit_config_json"
-    """``edit_config_json``: EasyRec applies the parameters (R7). ``patched_config``: a patched copy of the
-    pipeline config is written to OSS and ``-Dconfig`` points at it (+19)."""
     final_metric: Literal["last", "best"] = "last"
     """Which intermediate result is a trial's final metric (R9)."""
-    allow_unknown_fields: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """Names of pipeline-config fields that a newer EasyRec has and our table does not."""
     poll_seconds: Annotated[float, Field(gt=0, le=3600)] = 15.0
     """How often a running trial's state and metrics are looked at."""
     max_trial_retries: Annotated[int, Field(ge=0, le=10)] = 1
@@ -61,13 +56,36 @@ class ModelSettings(BaseModel):
     """A job that has not started training by then is stopped."""
     lost_answer_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
     """How long a submit whose answer was lost is looked up before the same key is sent again."""
+
+
+class ModelSettings(JobSettings):
+    """Unknown keys and values of the wrong type are errors that name the key."""
+
+    pool: str = ""
+    """Airflow pool that caps the model's running trials; empty: ``<model>_trials``."""
+    parameters_via: Literal["edit_config_json", "patched_config"] = "edit_config_json"
+    """``edit_config_json``: EasyRec applies the parameters (R7). ``patched_config``: a patched copy of the
+    pipeline config is written to OSS and ``-Dconfig`` points at it (+19)."""
+    allow_unknown_fields: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Names of pipeline-config fields that a newer EasyRec has and our table does not."""
     max_failed_trials: Annotated[int | None, Field(ge=0)] = None
     """More failed trials than this fail the search; without it only a search without any success fails."""
     notify: NotifySettings | None = None
     """Messages to DingTalk; without it nobody is told."""
 
+    finetune: FinetuneSettings = Field(default_factory=FinetuneSettings)
+
     def pool_of(self, model: str) -> str:
         return self.pool or f"{model}_trials"
+
+
+def load(path: Path) -> ModelSettings:
+    """Read ``model.yml``; see ``parse``."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"can't be read: {error}", where=str(path)) from error
+    return parse(text, str(path))
 
 
 def parse(text: str, where: str) -> ModelSettings:

@@ -11,13 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from include.errors import AskConflictError, ExhaustedError, NoMoreTrials, StateError
-from include.experiments.job_starter import JobStarter, stop_step
+from include.errors import AskConflictError, ExhaustedError, NoMoreTrials
 from include.experiments.plan import Plan
 from include.experiments.services import Services
-from include.names import StepId
-from include.search.trial import TrialState
-from include.store import StepState, TaskKey, Trial
+from include.experiments.trial_job import TrialJob
+from include.store import TaskKey, Trial
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +39,7 @@ class TrialStarter:
     def __init__(self, services: Services, plan: Plan) -> None:
         self._services = services
         self._plan = plan
-        self._jobs = JobStarter(services, lookup_seconds=plan.settings.lost_answer_seconds)
+        self._job = TrialJob(services, plan)
 
     def start(self, assignment: Assignment, *, task: TaskKey, task_max_tries: int) -> Trial:
         """The task's trial with its job running, or as it ended if it has ended in this epoch.
@@ -55,33 +53,10 @@ class TrialStarter:
         if trial is None:
             trial = self._ask(assignment, task, task_max_tries)
         elif trial.task_max_tries != task_max_tries:
-            trial = self._begin_epoch(trial, task, task_max_tries)
-        if trial.state.is_terminal:
-            return trial
-        return self.ensure_job(trial)
-
-    def ensure_job(self, trial: Trial) -> Trial:
-        """Continue the trial's current attempt, or begin the next one when the current job failed."""
-        store = self._services.store
-        step = store.latest_step(trial.experiment_id, trial.number, epoch=trial.epoch)
-        attempt = 0 if step is None else step.id.attempt
-        if step is not None and step.state.is_terminal:
-            if step.state is not StepState.FAILED:
-                raise StateError(
-                    f"trial {trial.number} is {trial.state.value} but its job has ended ({step.state.value})"
-                )
-            attempt += 1
-        step_id = StepId(trial.experiment_id, trial.number, epoch=trial.epoch, attempt=attempt)
-        rendered = self._plan.render_trial(step_id, trial.parameters)
-        if rendered.config_upload is not None:
-            url, text = rendered.config_upload
-            self._services.objects.write(url, text.encode())
-        self._jobs.start(step_id, model_dir=rendered.model_dir, payload=rendered.payload)
-        if trial.state is TrialState.WAITING:
-            return store.move_trial(
-                trial.experiment_id, trial.number, epoch=trial.epoch, to=TrialState.SUBMITTED
+            trial = self._services.store.begin_epoch(
+                trial.experiment_id, trial.number, task=task, task_max_tries=task_max_tries
             )
-        return store.trial(trial.experiment_id, trial.number)
+        return self._job.continue_or_end(trial)
 
     def _ask(self, assignment: Assignment, task: TaskKey, task_max_tries: int) -> Trial:
         """Compute a suggestion outside any lock and commit it by compare-and-swap (design section 4)."""
@@ -113,16 +88,3 @@ class TrialStarter:
             except AskConflictError:
                 log.info("another trial asked at the same moment: computing the suggestion again")
         raise AskConflictError(f"{_CONFLICTS} conflicts in a row on the asks of {experiment.id}")
-
-    def _begin_epoch(self, trial: Trial, task: TaskKey, task_max_tries: int) -> Trial:
-        """A user cleared the task: stop what older epochs left running, then start over."""
-        for step in self._services.store.steps(trial.experiment_id, trial.number):
-            stop_step(
-                self._services,
-                step,
-                reason="the task was cleared",
-                lookup_seconds=self._plan.settings.lost_answer_seconds,
-            )
-        return self._services.store.begin_epoch(
-            trial.experiment_id, trial.number, task=task, task_max_tries=task_max_tries
-        )

@@ -12,14 +12,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from include import names
-from include.errors import MetricError, NotFoundError
+from include.errors import MetricError, NotFoundError, RetryableError, StateError
 from include.experiments.job_starter import stop_step
-from include.experiments.plan import Plan
 from include.experiments.services import Services
-from include.experiments.trial_starter import TrialStarter
+from include.experiments.trial_job import TrialJob
+from include.experiments.trial_plan import TrialPlan
+from include.jobs import payload
 from include.metrics.events import EventFollower
 from include.metrics.objective import Objective
-from include.ports import JobState, JobStatus
+from include.ports import Decision, JobState, JobStatus
 from include.search.trial import TrialState
 from include.store import ExperimentState, Result, Step, StepState, Trial
 
@@ -28,18 +29,26 @@ log = logging.getLogger(__name__)
 _POLLS_FOR_LATE_METRICS = 3
 """A job that ended without one result is polled this often again: its last event file may show up late."""
 
+_TIME_OUT_MARGIN = timedelta(minutes=5)
+"""The service looks at its time limit from time to time only, and tells times to the second."""
+
 
 class TrialWatcher:
-    def __init__(self, services: Services, plan: Plan, *, experiment: str, trial: int, epoch: int) -> None:
+    def __init__(
+        self, services: Services, plan: TrialPlan, *, experiment: str, trial: int, epoch: int
+    ) -> None:
         self._services = services
         self._plan = plan
         self._experiment = experiment
         self._number = trial
         self._epoch = epoch
-        self._assessor = services.make_assessor(plan)
+        self._assessor = plan.assessor(services)
         self._follower: EventFollower | None = None
-        self._objective = Objective(plan.job.weights)
+        self._objective: Objective | None = None
+        self._unrecorded: list[Result] = []
         self._config_checked = False
+        # A watcher before this one may have died between recording results and judging them.
+        self._unjudged = True
         self._empty_polls = 0
 
     def poll(self) -> Trial:
@@ -53,37 +62,42 @@ class TrialWatcher:
             self._stop_steps(trial.reason or "the trial has ended")
             return trial
         step = store.latest_step(self._experiment, self._number, epoch=self._epoch)
-        if step is None or (step.job_id is None and not step.state.is_terminal):
-            return self._starter().ensure_job(trial)  # its submit was interrupted
-        if step.state.is_terminal:
+        if step is not None and step.state.is_terminal:
             return self._conclude(trial, step)  # its record was interrupted
-        status = self._services.jobs.status(
-            str(step.job_id)
-        )  # before the events: what it wrote is seen below
-        trial = self._note_running(trial, step, status)
+        if step is None or step.job_id is None or trial.state is TrialState.WAITING:
+            return self._job().ensure(trial)  # its submit was interrupted
+        status = self._services.jobs.status(step.job_id)  # before the events: what it wrote is seen below
+        trial, step = self._note_running(trial, step, status)
         try:
-            new = self._record_results(step)
-            if new and not self._config_checked:
-                self._check_saved_config(trial, step)
+            self._look(trial, step, status)
         except MetricError as error:
             return self._metric_missing(trial, step, error)
+        except RetryableError:
+            # Trouble with metrics is no reason to train on for ever.
+            checked = trial if status.state.is_terminal else self._check_deadlines(trial, step, status)
+            if checked.state.is_terminal:
+                return checked
+            raise
         if status.state.is_terminal:
             return self._job_ended(trial, step, status)
-        if new and self._assessor is not None:
-            decision = self._assessor.assess(
-                self._number, store.objective_histories(self._experiment), finished=self._finished()
-            )
-            if decision.stop:
-                return self._stop(trial, step, TrialState.EARLY_STOPPED, decision.reason)
+        verdict = self._judge()
+        if verdict is not None and verdict.stop:
+            return self._stop(trial, step, TrialState.EARLY_STOPPED, verdict.reason)
         return self._check_deadlines(trial, step, status)
 
     def cancel(self, reason: str) -> Trial:
-        """A person ended the task: stop the job and record why."""
-        self._stop_steps(reason)
+        """A person ended the task: record why, then stop the job.
+
+        In this order, because a poll may be replacing a failed job at this very moment.
+        """
         trial = self._services.store.trial(self._experiment, self._number)
-        if trial.epoch != self._epoch or trial.state.is_terminal:
-            return trial
-        return self._move(trial, TrialState.CANCELLED, reason)
+        if trial.epoch == self._epoch and not trial.state.is_terminal:
+            try:
+                trial = self._move(trial, TrialState.CANCELLED, reason)
+            except StateError:  # it ended or was cleared just now
+                trial = self._services.store.trial(self._experiment, self._number)
+        self._stop_steps(reason)
+        return trial
 
     def _stop_steps(self, reason: str) -> None:
         for step in self._services.store.steps(self._experiment, self._number):
@@ -94,36 +108,54 @@ class TrialWatcher:
         seconds = self._plan.settings.lost_answer_seconds
         stop_step(self._services, step, reason=reason, lookup_seconds=seconds)
 
-    def _starter(self) -> TrialStarter:
-        return TrialStarter(self._services, self._plan)
+    def _job(self) -> TrialJob:
+        return TrialJob(self._services, self._plan)
 
-    def _note_running(self, trial: Trial, step: Step, status: JobStatus) -> Trial:
+    def _note_running(self, trial: Trial, step: Step, status: JobStatus) -> tuple[Trial, Step]:
         if status.state is JobState.WAITING or trial.state is TrialState.RUNNING:
-            return trial
-        self._services.store.step_running(step.id, started_at=status.started_at)
-        if trial.state is TrialState.SUBMITTED:
-            return self._move(trial, TrialState.RUNNING)
-        return trial
+            return trial, step
+        step = self._services.store.step_running(step.id, started_at=status.started_at)
+        return self._move(trial, TrialState.RUNNING), step
+
+    def _look(self, trial: Trial, step: Step, status: JobStatus) -> None:
+        """Record new results; compare what EasyRec says it ran, at the latest when the job has succeeded."""
+        if self._record_results(step):
+            self._unjudged = True
+        if not self._config_checked and (self._unjudged or status.state is JobState.SUCCEEDED):
+            self._check_saved_config(trial, step)
+
+    def _judge(self) -> Decision | None:
+        """The assessor's verdict on results that it has not seen; None without any."""
+        if self._assessor is None or not self._unjudged:
+            return None
+        histories = self._services.store.objective_histories(self._experiment)
+        verdict = None
+        if histories.get(self._number):
+            verdict = self._assessor.assess(self._number, histories, finished=self._finished())
+        self._unjudged = False
+        return verdict
 
     def _record_results(self, step: Step) -> int:
-        if self._follower is None:
-            self._follower = EventFollower(self._services.objects, names.eval_events_prefix(step.model_dir))
-            self._objective = Objective(self._plan.job.weights)
-        results = self._objective.collect(self._follower.poll())
-        if not results:
+        if not self._plan.weights:
             return 0
-        return self._services.store.record_results(
-            step.id,
-            [
-                Result(
-                    global_step=r.global_step,
-                    objective=r.objective,
-                    metrics=r.metrics,
-                    wall_time=r.wall_time,
-                )
-                for r in results
-            ],
-        )
+        if self._follower is None or self._objective is None:
+            self._follower = EventFollower(self._services.objects, names.eval_events_prefix(step.model_dir))
+            self._objective = Objective(self._plan.weights)
+            self._unrecorded = []
+        self._unrecorded += [
+            Result(
+                global_step=r.global_step,
+                objective=r.objective,
+                metrics=r.metrics,
+                wall_time=r.wall_time,
+            )
+            for r in self._objective.collect(self._follower.poll())
+        ]
+        if not self._unrecorded:
+            return 0
+        new = self._services.store.record_results(step.id, self._unrecorded)
+        self._unrecorded = []  # only now: the follower tells nothing twice
+        return new
 
     def _check_saved_config(self, trial: Trial, step: Step) -> None:
         """Compare the config that EasyRec saved with the one that was meant (reference section 4)."""
@@ -141,13 +173,12 @@ class TrialWatcher:
 
     def _metric_missing(self, trial: Trial, step: Step, error: MetricError) -> Trial:
         """Every further trial would end the same way: no new ones are asked (reference R9)."""
-        ended = self._stop(trial, step, TrialState.FAILED, str(error))
         store = self._services.store
         if not store.experiment(self._experiment).state.is_terminal:
             store.set_experiment_state(
                 self._experiment, ExperimentState.FAILED, reason=str(error), by="trigger"
             )
-        return ended
+        return self._stop(trial, step, TrialState.FAILED, str(error))
 
     def _job_ended(self, trial: Trial, step: Step, status: JobStatus) -> Trial:
         """Close the step first; the trial's end follows from the closed step, also after a crash."""
@@ -158,7 +189,7 @@ class TrialWatcher:
         elif status.state is JobState.FAILED:
             reason = status.message or "the job failed"
             ended = store.end_step(step.id, StepState.FAILED, reason, ended_at=status.ended_at)
-        elif self._results() or self._empty_polls >= _POLLS_FOR_LATE_METRICS:
+        elif not self._plan.weights or self._results() or self._empty_polls >= _POLLS_FOR_LATE_METRICS:
             ended = store.end_step(step.id, StepState.SUCCEEDED, ended_at=status.ended_at)
         else:
             self._empty_polls += 1
@@ -171,20 +202,35 @@ class TrialWatcher:
             return self._move(trial, TrialState.CANCELLED, step.reason)
         if step.state is StepState.FAILED:
             return self._job_failed(trial, step)
+        if not self._plan.weights:
+            return self._move(trial, TrialState.SUCCEEDED)
         results = self._results()
         final = self._plan.final_result(results)
+        if final is not None and self._diverged(results):
+            reason = f"the last evaluation (step {results[-1].global_step}) is NaN or infinite: it diverged"
+            return self._move(trial, TrialState.FAILED, reason, metric=math.nan)
         if final is not None:
             return self._move(trial, TrialState.SUCCEEDED, metric=final.objective, metrics=final.metrics)
         if results:  # NaN teaches the tuner that these parameters diverge
             reason = "every value of the objective is NaN or infinite"
             return self._move(trial, TrialState.FAILED, reason, metric=math.nan)
-        wanted = ", ".join(self._plan.job.weights)
+        wanted = ", ".join(self._plan.weights)
         reason = f"the job ended without one evaluation that has all of {wanted}"
         return self._move(trial, TrialState.FAILED, reason)
+
+    def _diverged(self, results: Sequence[Result]) -> bool:
+        """The model that was saved last is the one that counts, unless the best evaluation does."""
+        return self._plan.settings.final_metric == "last" and not math.isfinite(results[-1].objective)
 
     def _job_failed(self, trial: Trial, step: Step) -> Trial:
         reason = f"job {step.job_id} failed: {step.reason}"
         retries = self._plan.settings.max_trial_retries
+        if _used_its_time(step):  # another one would cost as much and end the same way
+            return self._move(
+                trial,
+                TrialState.FAILED,
+                f"{reason} (it trained for its whole -D{payload.HOURS}: not replaced)",
+            )
         if step.id.attempt >= retries:
             return self._move(trial, TrialState.FAILED, reason)
         log.warning("%s: attempt %d of %d", reason, step.id.attempt + 2, retries + 1)
@@ -192,7 +238,7 @@ class TrialWatcher:
         self._config_checked = False
         self._empty_polls = 0
         waiting = self._move(trial, TrialState.WAITING, reason)
-        return self._starter().ensure_job(waiting)
+        return self._job().ensure(waiting)
 
     def _finished(self) -> set[int]:
         trials = self._services.store.trials(self._experiment)
@@ -211,7 +257,7 @@ class TrialWatcher:
                 return self._stop(trial, step, TrialState.FAILED, reason)
             return trial
         started = step.started_at or submitted
-        limit = self._plan.search.max_trial_duration
+        limit = self._plan.max_trial_duration
         if limit is not None and now - started > limit:
             return self._stop(trial, step, TrialState.EARLY_STOPPED, f"maxTrialDuration ({limit}) is over")
         return self._overdue(trial, step, started, now)
@@ -253,3 +299,11 @@ class TrialWatcher:
         )
         log.info("trial %d: %s %s", trial.number, moved.state.value, reason)
         return moved
+
+
+def _used_its_time(step: Step) -> bool:
+    """Whether a failed job trained as long as the service allows it to."""
+    if step.started_at is None or step.ended_at is None:
+        return False
+    hours = int(step.payload["parameters"][payload.HOURS])
+    return step.ended_at - step.started_at >= timedelta(hours=hours) - _TIME_OUT_MARGIN

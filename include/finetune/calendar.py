@@ -36,9 +36,9 @@ def business_date(
 
     Raises ConfigError for times without a zone, an unknown zone and a requested day that is none.
     """
-    zone = _zone(timezone)
-    local_start = None if interval_start is None else _local_date(interval_start, zone, "interval_start")
-    last_complete = previous(_local_date(run_after, zone, "run_after"))
+    local = time_zone(timezone)
+    local_start = None if interval_start is None else _local_date(interval_start, local, "interval_start")
+    last_complete = previous(_local_date(run_after, local, "run_after"))
     if requested is not None:
         return parse_day(requested)
     return last_complete if local_start is None else local_start
@@ -126,7 +126,8 @@ def _local_date(moment: datetime, zone: zoneinfo.ZoneInfo, name: str) -> date:
     return moment.astimezone(zone).date()
 
 
-def _zone(name: str) -> zoneinfo.ZoneInfo:
+def time_zone(name: str) -> zoneinfo.ZoneInfo:
+    """The zone of this name; ConfigError with near ones for an unknown one."""
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError, TypeError):

@@ -45,6 +45,40 @@ def check_parameters(
     return check.problems, check.warnings
 
 
+def check_command(command: str, own: Mapping[str, str], training: Mapping[str, str]) -> list[str]:
+    """Problems of a further command's ``-D`` values; ``training``: those that it shares (reference section 4)."""
+    problems = []
+    if own.get("cmd", command) != command:
+        problems.append(f"-Dcmd is {own['cmd']!r}: this section is for {command}")
+    for key in ("model_dir", "checkpoint_path", "config"):
+        if key in own:
+            problems.append(f"-D{key} is set by the day that was trained: remove it")
+    if command == "export" and not own.get("export_dir"):
+        problems.append("-Dexport_dir is missing or empty")
+    if command == "evaluate" and not (own.get("eval_tables") or training.get("eval_tables")):
+        problems.append("-Deval_tables is missing or empty")
+    workers = _workers(own.get("cluster", ""))
+    if workers != 1:
+        problems.append(
+            f"-Dcluster must have exactly one worker for {command}, e.g. "
+            '{"worker":{"count":1,"cpu":1000,"memory":40000}}'
+        )
+    shared = {key: training[key] for key in ("buckets",) if key in training}
+    check = _Check({**shared, **own}, {})
+    check.paths()
+    check.buckets()
+    check.tables()
+    return problems + check.problems
+
+
+def _workers(cluster: str) -> int | None:
+    try:
+        count = json.loads(cluster)["worker"]["count"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return count if isinstance(count, int) else None
+
+
 class _Check:
     def __init__(self, parameters: Mapping[str, str], lines: Mapping[str, int]) -> None:
         self.values = parameters

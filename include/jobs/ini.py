@@ -14,17 +14,25 @@ from pathlib import Path
 
 from include.errors import ConfigError, ProblemsError
 from include.jobs._text import holds_secret, is_secret_name, nearest
-from include.jobs.checks import check_parameters
+from include.jobs.checks import check_command, check_parameters
 
 _SECTIONS: dict[str, tuple[str, ...]] = {
     "oss_config": ("endpoint",),
     "odps_config": ("project_name", "odps_endpoint"),
     "easyrec_cmd_config": (),
+    "evaluate_cmd_config": (),
+    "export_cmd_config": (),
     "metric_config": (),
 }
 _COMMAND = "easyrec_cmd_config"
+_FURTHER = {"evaluate_cmd_config": "evaluate", "export_cmd_config": "export"}
 _METRICS = "metric_config"
 _COMMAND_KEYS = ("-name", "-project")
+TRAIN = "train"
+_ONLY_TRAINING = (
+    "train_tables", "boundary_table", "cluster", "eval_method", "fine_tune_checkpoint", "with_evaluator",
+)  # fmt: skip
+_NO_TABLES = ("eval_tables", "tables", "selected_cols")
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,17 @@ class JobConfig:
     odps_endpoint: str = ""
     oss_endpoint: str = ""
     warnings: tuple[str, ...] = ()
+    commands: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Further commands of a finetuned model (``evaluate``, ``export``): what they set besides or instead."""
+
+    def of(self, command: str) -> dict[str, str]:
+        """All ``-D`` values of ``train`` or of a further command; KeyError for one that the ini lacks."""
+        if command == TRAIN:
+            return dict(self.parameters)
+        own = self.commands[command]
+        dropped = (*_ONLY_TRAINING, *(_NO_TABLES if command == "export" else ()))
+        kept = {k: v for k, v in self.parameters.items() if k not in dropped}
+        return {**kept, **own, "cmd": command}
 
 
 @dataclass(frozen=True)
@@ -84,6 +103,7 @@ def parse(text: str, path: Path | str, *, for_search: bool = True) -> JobConfig:
     command: dict[str, str] = {}
     parameters: dict[str, str] = {}
     lines: dict[str, int] = {}
+    commands: dict[str, dict[str, str]] = {}
     weights: dict[str, float] = {}
     ours: dict[str, str] = {}
     for entry in entries:
@@ -92,6 +112,12 @@ def parse(text: str, path: Path | str, *, for_search: bool = True) -> JobConfig:
         at = f"line {entry.line}: "
         if entry.section == _METRICS:
             _add_weight(entry, weights, problems, warnings)
+        elif entry.section in _FURTHER:
+            further = commands.setdefault(_FURTHER[entry.section], {})
+            if entry.key.startswith("-D") and len(entry.key) > 2:
+                further[entry.key[2:]] = entry.value
+            else:
+                problems.append(f"{at}unknown key {entry.key!r} in [{entry.section}] (known: -D<parameter>)")
         elif entry.section != _COMMAND:
             if entry.key in _SECTIONS[entry.section]:
                 ours[entry.key] = entry.value
@@ -116,6 +142,9 @@ def parse(text: str, path: Path | str, *, for_search: bool = True) -> JobConfig:
     found, odd = check_parameters(parameters, lines, for_search=for_search)
     problems += found
     warnings += odd
+    for section, name in _FURTHER.items():
+        if name in commands:
+            problems += [f"[{section}] {p}" for p in check_command(name, commands[name], parameters)]
     if problems:
         raise ProblemsError("the ini can't be used", problems, where=str(path))
     return JobConfig(
@@ -128,6 +157,7 @@ def parse(text: str, path: Path | str, *, for_search: bool = True) -> JobConfig:
         odps_endpoint=ours.get("odps_endpoint", ""),
         oss_endpoint=ours.get("endpoint", ""),
         warnings=tuple(warnings),
+        commands=commands,
     )
 
 

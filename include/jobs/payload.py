@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -12,11 +13,13 @@ from include.jobs.edits import check_carriable, merge_edits
 from include.jobs.ini import JobConfig
 from include.ports import JobPayload
 
-__all__ = ["merge_edits", "pai_command", "render"]
+__all__ = ["HOURS", "merge_edits", "pai_command", "render"]
 
-_HOURS = "maxTrainingTimeInHour"
+_VARIABLE = re.compile(r"\$\{[^{}]*\}")
+HOURS = "maxTrainingTimeInHour"
+"""The job's own time limit; 0 would be none, so ``render`` always sends at least 1."""
 _EDITS = "edit_config_json"
-_OWN_ARGUMENTS = ("model_dir", _EDITS, _HOURS)
+_OWN_ARGUMENTS = ("model_dir", _EDITS, HOURS)
 _NO_OVERRIDES: Mapping[str, str] = MappingProxyType({})
 
 
@@ -48,7 +51,7 @@ def render(
         parameters.pop(_EDITS, None)
     if edit_config_json is not None:
         parameters[_EDITS] = edit_config_json
-    parameters[_HOURS] = _hours(parameters.get(_HOURS, ""), max_hours)
+    parameters[HOURS] = _hours(parameters.get(HOURS, ""), max_hours)
     for key, value in parameters.items():
         _check_value(key, value)
     check_carriable(parameters.get(_EDITS, ""))
@@ -69,7 +72,7 @@ def _hours(own: str, max_hours: float) -> str:
         raise ConfigError(f"max_hours is {max_hours}", hint="a number of hours greater than 0")
     limit = math.ceil(max_hours)
     if own and not own.isdecimal():
-        raise ConfigError(f"{own!r} is not a number of whole hours", where=f"-D{_HOURS}")
+        raise ConfigError(f"{own!r} is not a number of whole hours", where=f"-D{HOURS}")
     # 0 is the xflow's "no limit"
     return own if own and 0 < int(own) < limit else str(limit)
 
@@ -82,6 +85,11 @@ def _check_value(key: str, value: str) -> None:
             "an access key or token must not be sent with a job",
             where=where,
             hint="the job reaches OSS by -Darn; our own keys live in Airflow connections",
+        )
+    left = _VARIABLE.search(value)
+    if left is not None:
+        raise ConfigError(
+            f"{left[0]} has no value", where=where, hint="a begin search fills it by a key of that name"
         )
     if "'" in value:
         hint = "parameters_via: patched_config carries it" if key == _EDITS else "remove it"

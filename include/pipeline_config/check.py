@@ -70,9 +70,9 @@ class _Check:
         for name, domain in space.items():
             if name == _NAME:
                 continue
-            for option in _nested(domain):
+            for option in nested_options(domain):
                 self.space(option)
-            if not _VARIABLE.fullmatch(name) and not _nested(domain):
+            if not _VARIABLE.fullmatch(name) and not nested_options(domain):
                 self.key(name, domain)
 
     def key(self, name: str, domain: Any) -> None:
@@ -80,8 +80,8 @@ class _Check:
         try:
             keys = parse_keys(name)
             specs = [self.draft.view.walk(key) for key in keys]
-            values = list(_values(domain))
-        except (ConfigEditError, _DomainError) as error:
+            values = list(representatives(domain))
+        except (ConfigEditError, DomainError) as error:
             self._note(name, error)
             return
         misfits = [Problem(name, message, hint) for message, hint in _misfits(domain, specs)]
@@ -123,8 +123,8 @@ class _Check:
         except ConfigEditError as error:
             self._note(name, error)
 
-    def _note(self, name: str, error: ConfigEditError | _DomainError) -> None:
-        if isinstance(error, _DomainError):
+    def _note(self, name: str, error: ConfigEditError | DomainError) -> None:
+        if isinstance(error, DomainError):
             self.problems.append(Problem(name, str(error)))
             return
         prefix = "" if error.where in ("", name) else f"{error.where}: "
@@ -141,11 +141,11 @@ class _Check:
         )
 
 
-class _DomainError(ValueError):
+class DomainError(ValueError):
     """A domain that can't be read."""
 
 
-def _nested(domain: Any) -> list[Mapping[str, Any]]:
+def nested_options(domain: Any) -> list[Mapping[str, Any]]:
     """The options of a nested choice."""
     if not isinstance(domain, Mapping) or domain.get("_type") != "choice":
         return []
@@ -155,23 +155,23 @@ def _nested(domain: Any) -> list[Mapping[str, Any]]:
     return [option for option in options if isinstance(option, Mapping) and _NAME in option]
 
 
-def _values(domain: Any) -> Iterator[Any]:
-    """Values that stand for all a domain can give."""
+def representatives(domain: Any) -> Iterator[Any]:
+    """Values that stand for all a domain can give: each option, both ends. Raises DomainError."""
     if not isinstance(domain, Mapping) or "_type" not in domain or "_value" not in domain:
-        raise _DomainError('a domain is written {"_type": …, "_value": […]}')
+        raise DomainError('a domain is written {"_type": …, "_value": […]}')
     kind, arguments = domain["_type"], domain["_value"]
     if kind == "choice":
         if not isinstance(arguments, (list, tuple)) or not arguments:
-            raise _DomainError("a choice needs a list of options")
+            raise DomainError("a choice needs a list of options")
         yield from arguments
         return
     try:
         numbers = [float(argument) for argument in arguments]
         yield from _ENDS[kind](*numbers)
     except KeyError:
-        raise _DomainError(f"unknown type {kind!r}; there are choice, {', '.join(_ENDS)}") from None
+        raise DomainError(f"unknown type {kind!r}; there are choice, {', '.join(_ENDS)}") from None
     except (TypeError, ValueError, OverflowError) as error:
-        raise _DomainError(f"{kind} can't take {arguments!r}") from error
+        raise DomainError(f"{kind} can't take {arguments!r}") from error
 
 
 def _randint(low: float, high: float | None = None) -> Iterator[int]:

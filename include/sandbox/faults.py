@@ -28,7 +28,8 @@ class Fault:
     ``service`` is ``odps``, ``oss`` or ``job``. On the wire ``method`` (empty: any) and ``path`` (a regular
     expression searched in path and query) choose the requests, and ``kind`` is one of
 
-    - ``status``: answer ``status`` with ``code`` and ``message``, or with ``body`` as a gateway's HTML page;
+    - ``status``: answer ``status`` with ``code`` and ``message`` (403 with ``NoPermission`` or OSS's
+      ``AccessDenied``: a missing right), or with ``body`` as a gateway's HTML page;
     - ``throttle``: 429 the way the service says it;
     - ``reset_before``, ``reset_after_commit``: the connection is reset before or after the request is
       carried out;

@@ -78,6 +78,16 @@ class SearchSpace(Mapping[str, Mapping[str, Any]]):
         """Values that a dry run must try, by edited key: every option, both ends of every range."""
         return {key: tuple(entry.extremes()) for key, entry in self._flat_domains().items()}
 
+    def always(self) -> frozenset[str]:
+        """The edited keys that every parameter set has, whichever branches it takes."""
+        if self.is_batch:
+            return frozenset.intersection(*(frozenset(each) for each in self.domains[COMBINED].extremes()))
+        return _always(self.domains)
+
+    def is_label(self, key: str) -> bool:
+        """Whether ``key`` chooses between branches: it need not mean anything beside their sub-keys."""
+        return any(isinstance(domain, Nested) for domain in _all_of(key, self.domains))
+
     def edits(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """What ``parameters`` change, as one flat mapping (reference R7).
 
@@ -311,6 +321,27 @@ def _edits(parameters: Mapping[str, Any]) -> dict[str, Any]:
         else:
             edits[key] = copy.deepcopy(value)
     return edits
+
+
+def _always(domains: Mapping[str, Domain]) -> frozenset[str]:
+    found: frozenset[str] = frozenset()
+    for key, domain in domains.items():
+        if not isinstance(domain, Nested):
+            found |= {key}
+            continue
+        found |= {key} if _VARIABLE.fullmatch(key) else frozenset()
+        found |= frozenset.intersection(*(_always(branch.domains) for branch in domain.branches))
+    return found
+
+
+def _all_of(key: str, domains: Mapping[str, Domain]) -> Iterator[Domain]:
+    """The domains that a key has, in all branches."""
+    for name, domain in domains.items():
+        if name == key:
+            yield domain
+        if isinstance(domain, Nested):
+            for branch in domain.branches:
+                yield from _all_of(key, branch.domains)
 
 
 def _collect(domains: Mapping[str, Domain], found: dict[str, list[Domain]]) -> None:

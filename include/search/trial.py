@@ -20,7 +20,7 @@ class TrialState(enum.Enum):
 
     @property
     def is_terminal(self) -> bool:
-        return not _NEXT[self] - {TrialState.WAITING}
+        return not _NEXT[self]
 
     @property
     def counts_for_tuner(self) -> bool:
@@ -39,13 +39,14 @@ class TrialState(enum.Enum):
 
 _S = TrialState
 _ENDS = {_S.SUCCEEDED, _S.EARLY_STOPPED, _S.FAILED, _S.CANCELLED}
-# Back to WAITING: a user cleared the task (new epoch) or a failed job is replaced (new attempt).
+# Back to WAITING: a failed job is replaced (new attempt). An end is for good in its epoch: only a user's clear
+# begins a new one.
 _NEXT: dict[TrialState, set[TrialState]] = {
     _S.WAITING: {_S.SUBMITTED, _S.FAILED, _S.CANCELLED},
     _S.SUBMITTED: {_S.RUNNING, _S.WAITING} | _ENDS,
     _S.RUNNING: {_S.WAITING} | _ENDS,
-    _S.SUCCEEDED: {_S.WAITING},
-    _S.EARLY_STOPPED: {_S.WAITING},
-    _S.FAILED: {_S.WAITING},
-    _S.CANCELLED: {_S.WAITING},
+    _S.SUCCEEDED: set(),
+    _S.EARLY_STOPPED: set(),
+    _S.FAILED: set(),
+    _S.CANCELLED: set(),
 }

@@ -1,7 +1,19 @@
 """The experiment store on SQLite or Postgres (design section 3)."""
 
+from include.store.daily_records import (
+    Chain,
+    Claim,
+    Day,
+    Lease,
+    Origin,
+    Promotion,
+    RunKey,
+    current_days,
+)
+from include.store.day_state import DayState
 from include.store.experiments import UNSET
 from include.store.records import (
+    SEARCHES,
     Event,
     Experiment,
     ExperimentState,
@@ -17,17 +29,27 @@ from include.store.records import (
 from include.store.store import ExperimentStore
 
 __all__ = [
+    "SEARCHES",
     "UNSET",
+    "Chain",
+    "Claim",
+    "Day",
+    "DayState",
     "Event",
     "Experiment",
     "ExperimentState",
     "ExperimentStore",
     "History",
+    "Lease",
     "NewExperiment",
+    "Origin",
+    "Promotion",
     "RecordedResult",
     "Result",
+    "RunKey",
     "Step",
     "StepState",
     "TaskKey",
     "Trial",
+    "current_days",
 ]

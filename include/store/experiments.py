@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Collection
 from datetime import datetime, timezone
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, RowMapping
 
+from include.search.trial import TrialState
 from include.store import schema
 from include.store.database import reads, writes
 from include.store.part import StorePart
@@ -24,6 +26,8 @@ class Unset(enum.Enum):
 
 
 UNSET = Unset.UNSET
+# Events by which a DAG run's share in an experiment is known.
+_EXTENDED, _REOPENED, _CLOSED = "extended", "reopened", "closed"
 
 
 class Experiments(StorePart):
@@ -81,12 +85,16 @@ class Experiments(StorePart):
         return experiment_of(row)
 
     @reads
-    def experiments(self, connection: Connection, model: str | None = None) -> list[Experiment]:
-        """All experiments, or those of one model, newest first."""
+    def experiments(
+        self, connection: Connection, model: str | None = None, *, kinds: Collection[str] | None = None
+    ) -> list[Experiment]:
+        """All experiments, or those of one model, of some kinds (``SEARCHES``, say), newest first."""
         columns = schema.experiment.c
         query = sa.select(schema.experiment).order_by(columns.created_at.desc(), columns.id.desc())
         if model is not None:
             query = query.where(columns.model == model)
+        if kinds is not None:
+            query = query.where(columns.kind.in_(kinds))
         return [experiment_of(row) for row in connection.execute(query).mappings()]
 
     @writes
@@ -106,21 +114,64 @@ class Experiments(StorePart):
         before = lock_experiment(connection, experiment_id)
         after_max = before["max_trials"] if isinstance(max_trials, Unset) else max_trials
         after_deadline = before["deadline"] if isinstance(deadline, Unset) else deadline
-        check_limits(after_max, after_deadline)
-        old = _limits(before["max_trials"], before["deadline"])
-        new = _limits(after_max, after_deadline)
-        if new == old:
+        return self._change_limits(connection, before, after_max, after_deadline, by)
+
+    @writes
+    def open_run(
+        self,
+        connection: Connection,
+        experiment_id: str,
+        *,
+        run_id: str,
+        more: int = 0,
+        deadline: datetime | None,
+        by: str,
+    ) -> Experiment:
+        """A DAG run works on the experiment (again), which is RUNNING until all of its runs are closed.
+
+        ``more``: so many trials on top of the limit, counted once for each run. ``deadline`` counts when the
+        run begins, or begins anew after an end; a repeated call changes nothing. Raises NotFoundError.
+        """
+        before = lock_experiment(connection, experiment_id)
+        extended, at_work = _runs(connection, before)
+        state = ExperimentState(before["state"])
+        adds = more > 0 and run_id not in extended
+        if run_id in at_work and not adds and not state.is_terminal:
             return experiment_of(before)
-        changed = {name: {"from": old[name], "to": new[name]} for name in new if new[name] != old[name]}
-        add_event(
-            connection,
-            experiment_id=experiment_id,
-            at=self._now(),
-            by=by,
-            kind="limit_changed",
-            data=changed,
-        )
-        return _update(connection, experiment_id, max_trials=after_max, deadline=after_deadline)
+        limit = before["max_trials"]
+        if adds:
+            limit = max(limit or 0, before["asks"]) + more
+        kind, now = _EXTENDED if adds else _REOPENED, self._now()
+        add_event(connection, experiment_id=experiment_id, at=now, by=by, kind=kind, data={"run_id": run_id})
+        self._change_limits(connection, before, limit, deadline, by)
+        return self._move(connection, before, ExperimentState.RUNNING, kind, by)
+
+    @writes
+    def close_run(
+        self,
+        connection: Connection,
+        experiment_id: str,
+        *,
+        run_id: str,
+        state: ExperimentState,
+        reason: str,
+        by: str,
+    ) -> Experiment:
+        """A DAG run is done. The experiment ends as ``state``, whatever an earlier end of it was, unless
+        another run or a trial is still at work, or a person cancelled it. Raises NotFoundError.
+        """
+        before = lock_experiment(connection, experiment_id)
+        at_work = _runs(connection, before)[1]
+        if run_id in at_work:
+            data = {"run_id": run_id, "state": state.value}
+            add_event(connection, experiment_id=experiment_id, at=self._now(), by=by, kind=_CLOSED, data=data)
+        columns = schema.trial.c
+        states = connection.scalars(sa.select(columns.state).where(columns.experiment_id == experiment_id))
+        unfinished = any(not TrialState(name).is_terminal for name in states)
+        cancelled = before["state"] == ExperimentState.CANCELLED.value
+        if at_work - {run_id} or unfinished or cancelled:
+            return experiment_of(before)
+        return self._move(connection, before, state, reason, by)
 
     @writes
     def set_experiment_state(
@@ -130,21 +181,68 @@ class Experiments(StorePart):
 
         Raises StateError for a transition that ``ExperimentState`` doesn't know.
         """
-        before = experiment_of(lock_experiment(connection, experiment_id))
-        if before.state.to(state) is before.state:
-            return before
-        now = self._now()
-        reason = clean_text(reason)
+        before = lock_experiment(connection, experiment_id)
+        if ExperimentState(before["state"]).to(state).value == before["state"]:
+            return experiment_of(before)
+        return self._move(connection, before, state, reason, by)
+
+    def _change_limits(
+        self,
+        connection: Connection,
+        before: RowMapping,
+        limit: int | None,
+        deadline: datetime | None,
+        by: str,
+    ) -> Experiment:
+        check_limits(limit, deadline)
+        old, new = _limits(before["max_trials"], before["deadline"]), _limits(limit, deadline)
+        if new == old:
+            return experiment_of(before)
+        changed = {name: {"from": old[name], "to": new[name]} for name in new if new[name] != old[name]}
         add_event(
             connection,
-            experiment_id=experiment_id,
+            experiment_id=before["id"],
+            at=self._now(),
+            by=by,
+            kind="limit_changed",
+            data=changed,
+        )
+        return _update(connection, before["id"], max_trials=limit, deadline=deadline)
+
+    def _move(
+        self, connection: Connection, before: RowMapping, state: ExperimentState, reason: str, by: str
+    ) -> Experiment:
+        reason = clean_text(reason)
+        if before["state"] == state.value and (reason == before["reason"] or not state.is_terminal):
+            return experiment_of(lock_experiment(connection, before["id"]))
+        now = self._now()
+        add_event(
+            connection,
+            experiment_id=before["id"],
             at=now,
             by=by,
             kind="state_changed",
-            data={"from": before.state.value, "to": state.value, "reason": reason},
+            data={"from": before["state"], "to": state.value, "reason": reason},
         )
         ended_at = now if state.is_terminal else None
-        return _update(connection, experiment_id, state=state.value, reason=reason, ended_at=ended_at)
+        return _update(connection, before["id"], state=state.value, reason=reason, ended_at=ended_at)
+
+
+def _runs(connection: Connection, experiment: RowMapping) -> tuple[set[str], set[str]]:
+    """DAG runs that have extended the experiment, and those that are at work on it."""
+    columns = schema.event.c
+    events = connection.execute(
+        sa.select(columns.kind, columns.data)
+        .where(columns.experiment_id == experiment["id"], columns.kind.in_((_EXTENDED, _REOPENED, _CLOSED)))
+        .order_by(columns.id)
+    ).tuples()
+    extended, at_work = set(), {experiment["run_id"]}
+    for kind, data in events:
+        run_id = str(data["run_id"])
+        (at_work.discard if kind == _CLOSED else at_work.add)(run_id)
+        if kind == _EXTENDED:
+            extended.add(run_id)
+    return extended, at_work
 
 
 def _update(connection: Connection, experiment_id: str, **values: Any) -> Experiment:

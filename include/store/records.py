@@ -13,6 +13,10 @@ from include.names import StepId
 from include.ports import TrialRecord
 from include.search.trial import TrialState
 
+SEARCHES = ("begin", "finetune")
+"""Kinds of experiments that search."""
+_KINDS = (*SEARCHES, "job")
+
 
 class ExperimentState(enum.Enum):
     """``RUNNING ⇄ PAUSED → FINISHED | FAILED | CANCELLED``; an extension run goes back to RUNNING."""
@@ -77,7 +81,7 @@ class NewExperiment:
     id: str
     model: str
     kind: str
-    """``begin`` or ``finetune``."""
+    """``begin`` or ``finetune``; ``job`` for a PAI job outside of a search: one trial, nothing to choose."""
     dag_id: str
     run_id: str
     seed: int
@@ -89,7 +93,7 @@ class NewExperiment:
     created_by: str
 
     def __post_init__(self) -> None:
-        _one_of("kind", self.kind, ("begin", "finetune"))
+        _one_of("kind", self.kind, _KINDS)
         _one_of("optimize_mode", self.optimize_mode, ("maximize", "minimize"))
         check_limits(self.max_trials, self.deadline)
         if not 0 <= self.seed < 2**63:

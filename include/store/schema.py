@@ -18,7 +18,7 @@ from sqlalchemy.engine import Dialect
 
 PREFIX = "easyrec_"
 VERSION_TABLE = f"{PREFIX}schema_version"
-HEAD = "0001"
+HEAD = "0002"
 """Revision this code works with; a test keeps it equal to the newest migration."""
 
 
@@ -218,6 +218,112 @@ pool = Table(
     _column("name", sa.String(256), primary_key=True),
     _column("slots", sa.Integer),
     _column("seen_at", UtcDateTime),
+)
+
+model = Table(
+    f"{PREFIX}model",
+    metadata,
+    _column("name", sa.String(128), primary_key=True),
+    # Counters under the row's lock: numbers of chains and promotions.
+    _column("chains", sa.Integer),
+    _column("promotions", sa.Integer),
+)
+
+chain = Table(
+    f"{PREFIX}chain",
+    metadata,
+    _column("id", sa.String(160), primary_key=True),
+    _column("model", sa.String(128), ForeignKey(model.c.name)),
+    _column("number", sa.Integer),
+    _column("checkpoint", sa.Text),
+    _column("config_url", sa.Text),
+    _column("learning_rates", sa.JSON),
+    _column("experiment", sa.String(128), null=True),
+    _column("trial", sa.Integer, null=True),
+    _column("created_by", sa.Text),
+    _column("created_at", UtcDateTime),
+    UniqueConstraint("model", "number", name=f"uq_{PREFIX}chain_number"),
+)
+
+day = Table(
+    f"{PREFIX}day",
+    metadata,
+    _column("id", _ROW_ID, primary_key=True),
+    _column("model", sa.String(128), ForeignKey(model.c.name)),
+    _column("chain_id", sa.String(160), ForeignKey(chain.c.id), index=True),
+    _column("bizdate", sa.Date),
+    _column("repeat", sa.Integer),
+    _column("dag_id", sa.Text),
+    _column("run_id", sa.Text),
+    _column("task_max_tries", sa.Integer),
+    _column("state", sa.String(16)),
+    _column("reason", sa.Text),
+    _column("checkpoint_in", sa.Text),
+    _column("model_dir", sa.Text),
+    _column("checkpoint_out", sa.Text, null=True),
+    _column("global_step", sa.BigInteger, null=True),
+    _column("metric", Number, null=True),
+    _column("metrics", Metrics, null=True),
+    _column("stale", sa.Boolean),
+    _column("begun_at", UtcDateTime),
+    _column("trained_at", UtcDateTime, null=True),
+    _column("ended_at", UtcDateTime, null=True),
+    UniqueConstraint("model", "bizdate", "repeat", name=f"uq_{PREFIX}day_repeat"),
+    Index(f"ix_{PREFIX}day_run", "dag_id", "run_id"),
+)
+# One day of a date to go on from, whoever writes.
+Index(
+    f"uq_{PREFIX}day_promoted",
+    day.c.chain_id,
+    day.c.bizdate,
+    unique=True,
+    sqlite_where=day.c.state == "PROMOTED",
+    postgresql_where=day.c.state == "PROMOTED",
+)
+
+promotion = Table(
+    f"{PREFIX}promotion",
+    metadata,
+    _column("model", sa.String(128), primary_key=True),
+    _column("number", sa.Integer, primary_key=True, autoincrement=False),
+    _column("kind", sa.String(16)),
+    _column("chain_id", sa.String(160), ForeignKey(chain.c.id)),
+    _column("bizdate", sa.Date),
+    _column("repeat", sa.Integer),
+    _column("checkpoint", sa.Text),
+    _column("model_dir", sa.Text),
+    _column("export_dir", sa.Text, null=True),
+    _column("config_url", sa.Text, null=True),
+    _column("metric", Number, null=True),
+    _column("metrics", Metrics),
+    _column("by", sa.Text),
+    _column("reason", sa.Text),
+    _column("at", UtcDateTime),
+    ForeignKeyConstraint(
+        ["model", "bizdate", "repeat"],
+        [day.c.model, day.c.bizdate, day.c.repeat],
+        name=f"fk_{PREFIX}promotion_day",
+    ),
+)
+
+lease = Table(
+    f"{PREFIX}lease",
+    metadata,
+    _column("model", sa.String(128), ForeignKey(model.c.name), primary_key=True),
+    _column("dag_id", sa.Text, primary_key=True),
+    _column("run_id", sa.Text, primary_key=True),
+    _column("bizdate", sa.Date),
+    _column("held", sa.Boolean),
+    _column("since", UtcDateTime),
+    _column("seen_at", UtcDateTime),
+)
+# One holder, whoever writes.
+Index(
+    f"uq_{PREFIX}lease_held",
+    lease.c.model,
+    unique=True,
+    sqlite_where=lease.c.held,
+    postgresql_where=lease.c.held,
 )
 
 

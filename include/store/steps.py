@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection, RowMapping
 
 from include.errors import StateError
 from include.names import StepId
+from include.search.trial import TrialState
 from include.store import schema
 from include.store.database import reads, writes
 from include.store.part import StorePart
@@ -37,9 +38,9 @@ class Steps(StorePart):
     ) -> Step:
         """Record a step before its job is submitted. One that is there already is returned as it is.
 
-        Raises StateError when it is there with another key, model_dir or payload, StaleEpochError
-        when a user cleared the trial since, NotFoundError for an unknown trial, ConfigError when the
-        payload is not plain JSON or holds what looks like a secret.
+        Raises StateError when it is there with another key, model_dir or payload, or when the trial
+        has ended, StaleEpochError when a user cleared the trial since, NotFoundError for an unknown
+        trial, ConfigError when the payload is not plain JSON or holds what looks like a secret.
         """
         refuse_secrets(payload, "payload")
         given = {
@@ -52,8 +53,14 @@ class Steps(StorePart):
     @writes
     def _intend_step(self, connection: Connection, step: StepId, given: dict[str, Any]) -> Step:
         lock_experiment(connection, step.experiment)
-        check_epoch(find_trial(connection, step.experiment, step.trial), step.epoch)
+        trial = find_trial(connection, step.experiment, step.trial)
+        check_epoch(trial, step.epoch)
         existing = find_step(connection, step)
+        if existing is None and TrialState(trial["state"]).is_terminal:
+            raise StateError(
+                f"trial {step.trial} of {step.experiment!r} is {trial['state']}, it gets no further job",
+                hint=trial["reason"],
+            )
         if existing is not None:
             different = [name for name, value in given.items() if existing[name] != value]
             if different:

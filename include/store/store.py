@@ -1,4 +1,4 @@
-"""The experiment store: the truth about experiments, trials, jobs and results (design section 3)."""
+"""The store: the truth about experiments, trials, jobs, results and daily models (design section 3)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from sqlalchemy.engine import Connection
 
 from include.errors import ConfigError
 from include.store import schema
+from include.store.chains import Chains
 from include.store.database import LOCK_TIMEOUT, Database, reads, writes
+from include.store.days import Days
 from include.store.experiments import Experiments
+from include.store.leases import Leases
+from include.store.promotions import Promotions
 from include.store.records import Event
 from include.store.results import Results
 from include.store.rows import SYSTEM, add_event, event_of, insert, lock_experiment
@@ -27,7 +31,7 @@ def utc_now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-class ExperimentStore(Experiments, Trials, Steps, Results):
+class ExperimentStore(Experiments, Trials, Steps, Results, Chains, Days, Promotions, Leases):
     """All of it. Safe to use from several threads and processes, and after a fork.
 
     Every method is one short transaction. Any of them raises StoreUnavailableError (retryable) when
@@ -117,6 +121,12 @@ class ExperimentStore(Experiments, Trials, Steps, Results):
         )
         if before != slots:
             add_event(connection, at=now, by=SYSTEM, kind="pool_changed", data={"pool": name, "slots": slots})
+
+    @writes
+    def forget_pool(self, connection: Connection, name: str) -> None:
+        """The pool is gone, or can't be used; one that isn't known changes nothing."""
+        if connection.execute(schema.pool.delete().where(schema.pool.c.name == name)).rowcount:
+            add_event(connection, at=self._now(), by=SYSTEM, kind="pool_gone", data={"pool": name})
 
     @reads
     def pools(self, connection: Connection) -> dict[str, int]:

@@ -14,6 +14,7 @@ from include.errors import AskConflictError, NoMoreTrials, StateError
 from include.ports import TrialRecord
 from include.search.trial import TrialState
 from include.store import schema
+from include.store.daily_records import RunKey
 from include.store.database import reads, writes
 from include.store.part import StorePart
 from include.store.records import ExperimentState, History, TaskKey, Trial
@@ -72,6 +73,24 @@ class Trials(StorePart):
         columns = schema.trial.c
         query = sa.select(schema.trial).where(columns.experiment_id == experiment_id).order_by(columns.number)
         return [trial_of(row) for row in connection.execute(query).mappings()]
+
+    @reads
+    def trials_of_run(self, connection: Connection, run: RunKey) -> list[Trial]:
+        """All trials whose tasks are of this DAG run, of every experiment, in the order of asking."""
+        columns = schema.trial.c
+        query = (
+            sa.select(schema.trial)
+            .where(columns.dag_id == run.dag_id, columns.run_id == run.run_id)
+            .order_by(columns.asked_at, columns.experiment_id, columns.number)
+        )
+        return [trial_of(row) for row in connection.execute(query).mappings()]
+
+    @reads
+    def experiments_of_run(self, connection: Connection, dag_id: str, run_id: str) -> list[str]:
+        """Ids of the experiments that tasks of this DAG run have trials of."""
+        columns = schema.trial.c
+        query = sa.select(columns.experiment_id).where(columns.dag_id == dag_id, columns.run_id == run_id)
+        return sorted(set(connection.scalars(query)))
 
     @reads
     def history(self, connection: Connection, experiment_id: str) -> History:
@@ -200,16 +219,38 @@ class Trials(StorePart):
         )
         return trial_of(row)
 
-    @writes
     def begin_epoch(
-        self, connection: Connection, experiment_id: str, number: int, *, task: TaskKey, task_max_tries: int
+        self,
+        experiment_id: str,
+        number: int,
+        *,
+        task: TaskKey,
+        task_max_tries: int,
+        parameters: Mapping[str, Any] | None = None,
     ) -> Trial:
         """A user cleared the task: the trial waits anew, its results so far no longer count.
 
         The number of Airflow's ``max_tries`` tells a clear from an automatic retry (design section
-        5.1): the recorded one again changes nothing. Jobs of older epochs stay in ``open_steps``
-        until they are ended. Raises StateError when the trial belongs to another task.
+        5.1): the recorded one again changes nothing. ``parameters``: the trial's from now on, for a job
+        whose inputs were resolved anew; None keeps them. Jobs of older epochs stay in ``open_steps``
+        until they are ended.
+
+        Raises StateError when the trial belongs to another task, ConfigError when the parameters are not
+        plain JSON.
         """
+        values = {} if parameters is None else {"parameters": plain_json(parameters, "parameters")}
+        return self._begin_epoch(experiment_id, number, task, task_max_tries, values)
+
+    @writes
+    def _begin_epoch(
+        self,
+        connection: Connection,
+        experiment_id: str,
+        number: int,
+        task: TaskKey,
+        task_max_tries: int,
+        changed: dict[str, Any],
+    ) -> Trial:
         lock_experiment(connection, experiment_id)
         row = find_trial(connection, experiment_id, number)
         before = trial_of(row)
@@ -224,9 +265,9 @@ class Trials(StorePart):
             at=self._now(),
             by=str(task),
             kind="cleared",
-            data={"epoch": before.epoch + 1, "was": before.state.value, "reason": before.reason},
+            data={"epoch": before.epoch + 1, "was": before.state.value, "reason": before.reason, **changed},
         )
-        values = {**_FRESH, "state": before.state.to(TrialState.WAITING).value}
+        values = {**_FRESH, **changed}
         return _update(
             connection, experiment_id, number, epoch=before.epoch + 1, task_max_tries=task_max_tries, **values
         )
@@ -287,7 +328,11 @@ class Trials(StorePart):
 def _refuse_if_closed(experiment: RowMapping, now: datetime) -> None:
     name, state = experiment["id"], ExperimentState(experiment["state"])
     if state is not ExperimentState.RUNNING:
-        raise StateError(f"experiment {name!r} is {state.value}", hint="it gets no new trials")
+        why = f": {experiment['reason']}" if experiment["reason"] else ""
+        raise StateError(
+            f"experiment {name!r} is {state.value}{why}",
+            hint="it gets no new trials until a run extends it or its open_experiment is cleared",
+        )
     limit, deadline = experiment["max_trials"], experiment["deadline"]
     if limit is not None and experiment["asks"] >= limit:
         raise NoMoreTrials(

@@ -6,7 +6,9 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
+from include.daily.plan import FINETUNE, FinetunePlan
 from include.errors import EasyRecAutoMLError
 from include.experiments.plan import BEGIN, Plan
 from include.experiments.settings import ModelSettings
@@ -16,13 +18,16 @@ log = logging.getLogger(__name__)
 MODELS_DIR_ENV = "EASYREC_AUTOML_MODELS"
 
 
+P = TypeVar("P", Plan, FinetunePlan)
+
+
 @dataclass(frozen=True)
-class ModelFolder:
+class ModelFolder(Generic[P]):
     """A folder under ``include/models``; ``plan`` or ``problem``, never both."""
 
     name: str
     path: Path
-    plan: Plan | None
+    plan: P | None
     problem: str = ""
 
     @property
@@ -39,14 +44,24 @@ def models_dir() -> Path:
     return Path(os.environ.get(MODELS_DIR_ENV, default))
 
 
-def begin_models() -> list[ModelFolder]:
+def begin_models() -> list[ModelFolder[Plan]]:
     """Every folder that has a ``begin`` search; a broken one comes with its problem instead of a plan."""
-    return [_read(path.parent) for path in sorted(models_dir().glob(f"*/{BEGIN}")) if path.is_dir()]
+    return _models(BEGIN, Plan)
 
 
-def _read(path: Path) -> ModelFolder:
+def finetune_models() -> list[ModelFolder[FinetunePlan]]:
+    """Every folder that has a ``finetune`` folder; a broken one comes with its problem instead of a plan."""
+    return _models(FINETUNE, FinetunePlan)
+
+
+def _models(folder: str, kind: type[P]) -> list[ModelFolder[P]]:
+    paths = sorted(models_dir().glob(f"*/{folder}"))
+    return [_read(path.parent, kind) for path in paths if path.is_dir()]
+
+
+def _read(path: Path, kind: type[P]) -> ModelFolder[P]:
     try:
-        return ModelFolder(path.name, path, Plan.load(path))
+        return ModelFolder(path.name, path, kind.load(path))
     except EasyRecAutoMLError as error:
         log.warning("model folder %s: %s", path, error)
         return ModelFolder(path.name, path, None, str(error))

@@ -18,3 +18,19 @@ Concurrency is the number of slots of the model's pool (Admin → Pools), also w
 To stop a trial, mark its task failed; to run it anew, clear it. `close_experiment` writes the report and the
 best config to OSS: their paths are in its XCom.
 """
+
+DAILY_FINETUNE = """\
+### Daily finetune
+
+Each day this model learns from its newest data and goes on from the day before.
+
+| field | meaning |
+|---|---|
+| bizdate | the day to train, e.g. 2022-06-17; empty: the run's own day, else the last complete one |
+| start_from | begin a new chain: `begin`, an experiment's id, or an OSS path of a checkpoint; empty: go on |
+| retrain | train the day again although it is done |
+| retrain_later | then also train the later days again that were trained on what this one replaces |
+
+A red square says in its log what is wrong and what to clear; later days wait and go on by themselves.
+A failed gate is green: `promote` is skipped, the model of the day before keeps serving.
+"""

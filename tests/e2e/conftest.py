@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from scripts.local_airflow import ROOT, LocalAirflow
 
 MODEL = "movielens"
 DAG_ID = f"begin_search_{MODEL}"
+POOL = f"{MODEL}_trials"
 SETTINGS = """
 poll_seconds: 0.5
 max_training_hours: 0.006
@@ -37,20 +39,22 @@ class Search:
     world: World
     run_id: str
     experiment: str
+    dag_id: str
+    store: ExperimentStore
 
     def model_dirs(self) -> str:
         """Regular expression for the model_dirs of this experiment's trials."""
         return rf"{self.experiment}_\d"
 
     def start(self, **conf: Any) -> Search:
-        self.world.airflow.trigger(DAG_ID, conf, self.run_id)
+        self.world.airflow.trigger(self.dag_id, conf, self.run_id)
         return self
 
     def trials(self) -> list[Trial]:
-        return self.world.store.trials(self.experiment)
+        return self.store.trials(self.experiment)
 
     def steps(self) -> list[Step]:
-        return self.world.store.steps(self.experiment)
+        return self.store.steps(self.experiment)
 
     def jobs(self) -> list[dict[str, Any]]:
         """What the service itself knows of this experiment's jobs."""
@@ -59,8 +63,13 @@ class Search:
 
     def task(self, task_id: str = "trial") -> dict[str, Any]:
         """The first task instance with this id, as the REST API shows it."""
-        found = self.world.airflow.task_instances(DAG_ID, self.run_id)
+        found = self.world.airflow.task_instances(self.dag_id, self.run_id)
         return next(t for t in found if t["task_id"] == task_id)
+
+    def log_of(self, task_id: str) -> str:
+        """The first try's log, as the UI shows it."""
+        path = f"/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{task_id}/logs/1"
+        return json.dumps(self.world.airflow.api("GET", path), ensure_ascii=False)
 
     def wait_for_trial(self, condition: Callable[[Trial], Any], what: str) -> Trial:
         def there() -> Trial | None:
@@ -71,14 +80,14 @@ class Search:
 
     def wait_for_end(self) -> str:
         def ended() -> str | None:
-            state = self.world.airflow.run_state(DAG_ID, self.run_id)
+            state = self.world.airflow.run_state(self.dag_id, self.run_id)
             return state if state in ("success", "failed") else None
 
         return str(self.world.wait(ended, f"{self.run_id} ends"))
 
     def change_task(self, new_state: str) -> None:
         """Mark trial 0's task as a user does in the UI."""
-        path = f"/dags/{DAG_ID}/dagRuns/{self.run_id}/taskInstances/trial/0"
+        path = f"/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/trial/0"
         self.world.airflow.api("PATCH", path, {"new_state": new_state})
 
     def clear_task(self) -> None:
@@ -90,7 +99,7 @@ class Search:
             "include_downstream": True,
             "reset_dag_runs": True,
         }
-        self.world.airflow.api("POST", f"/dags/{DAG_ID}/clearTaskInstances", body)
+        self.world.airflow.api("POST", f"/dags/{self.dag_id}/clearTaskInstances", body)
 
 
 @dataclass
@@ -102,11 +111,33 @@ class World:
     models: Path
     _runs: int = field(default=0)
 
-    def search(self) -> Search:
+    def search(self, model: str = MODEL, store: ExperimentStore | None = None) -> Search:
         """A DAG run that has not been started yet: its experiment's id is known before it exists."""
         self._runs += 1
-        run_id = f"test-{self._runs}"
-        return Search(self, run_id, names.experiment_id(MODEL, self.store.uuid, DAG_ID, run_id))
+        run_id, dag_id = f"test-{self._runs}", f"begin_search_{model}"
+        store = store or self.store
+        return Search(self, run_id, names.experiment_id(model, store.uuid, dag_id, run_id), dag_id, store)
+
+    def add_models(self, **settings: str) -> None:
+        """Copies of the model's folder with a ``model.yml`` of their own; returns when their DAGs are there."""
+        for name, text in settings.items():
+            shutil.copytree(self.models / MODEL, self.models / name)
+            (self.models / name / "model.yml").write_text(SETTINGS + text)
+        token = self.airflow.api("GET", f"/dags/{DAG_ID}")["file_token"]
+        self.airflow.api("PUT", f"/parseDagFile/{token}")
+        for name in settings:
+            self.airflow.wait_for_dag(f"begin_search_{name}")
+
+    def slots(self, number: int) -> float:
+        """Change the pool's slots as a person does in the UI; returns when that was (epoch seconds)."""
+        body = {"pool": POOL, "slots": number, "include_deferred": True}
+        self.airflow.api("PATCH", f"/pools/{POOL}?update_mask=slots", body)
+        return time.time()
+
+    def pool(self) -> dict[str, int]:
+        """How many tasks wait deferred in the pool, and how many want a slot."""
+        found = self.airflow.api("GET", f"/pools/{POOL}")
+        return {"deferred": found["deferred_slots"], "scheduled": found["scheduled_slots"]}
 
     def fault(self, **fault: Any) -> None:
         self.control("POST", "/faults", fault)

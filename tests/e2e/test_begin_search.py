@@ -188,12 +188,7 @@ def test_a_wrong_config_ends_before_the_first_submit_with_one_clear_message(worl
     finally:
         space.write_text(right)
 
-    log = json.dumps(
-        world.airflow.api(
-            "GET",
-            f"/dags/begin_search_movielens/dagRuns/{search.run_id}/taskInstances/open_experiment/logs/1",
-        )
-    )
+    log = search.log_of("open_experiment")
     assert "num_stepz" in log
     assert "num_steps" in log
     assert search.jobs() == []

@@ -99,6 +99,7 @@ class MemoryJobs:
     def __init__(self, now: Callable[[], datetime] = utc_now) -> None:
         self._now = now
         self._numbers = itertools.count(1)
+        self.project = "sandbox"
         self.jobs: dict[str, MemoryJob] = {}
         """All jobs ever started, by id, in order."""
         self._answers_to_lose = 0
@@ -125,6 +126,9 @@ class MemoryJobs:
 
     def cancel(self, job_id: str) -> None:
         self._move(job_id, JobState.CANCELLED, message="cancelled", ended_at=self._now())
+
+    def check(self) -> str:
+        return self.project
 
     def submit(self, payload: JobPayload, *, submission_key: str, store_uuid: str) -> str:
         if self._requests_to_lose:

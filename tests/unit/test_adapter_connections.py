@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
+
+import oss2
 import pytest
 import requests
 
@@ -10,6 +13,7 @@ from include.adapters.errors import raise_maxcompute, raise_oss
 from include.errors import (
     AccessError,
     ConfigError,
+    CredentialsError,
     EasyRecAutoMLError,
     NotFoundError,
     OutcomeUnknownError,
@@ -18,6 +22,7 @@ from include.errors import (
 )
 
 KEYS = {"access_key_id": "my-id", "access_key_secret": "my-secret"}
+CREDENTIALS = OssCredentials.from_extra("my_conn", {**KEYS, "security_token": "my-token", "region": "cn-x"})
 
 
 def test_a_maxcompute_connection() -> None:
@@ -95,15 +100,59 @@ def test_what_a_failed_maxcompute_call_means(
 ) -> None:
     for posted, expected in ((False, on_get), (True, on_post)):
         with pytest.raises(expected) as caught:
-            raise_maxcompute(error, where="here", posted=posted)
+            raise_maxcompute(error, where="here", posted=posted, keys=CREDENTIALS)
         assert type(caught.value) is expected
-        assert caught.value.__cause__ is error
+        assert caught.value.__cause__ is (None if expected is AccessError else error)
+
+
+REFUSALS = {
+    "ODPS-0410042: Invalid signature value": "check access_key_secret of the MaxCompute connection my_conn",
+    "ODPS-0410051: Invalid credentials - accessKeyId not found": "check access_key_id of the MaxCompute",
+    "ODPS-0410051: Invalid credentials - security token expired": "check security_token of the MaxCompute",
+    "ODPS-0410031: Authentication request expired": "check the clock",
+}
+
+
+@pytest.mark.parametrize("text", REFUSALS)
+def test_what_is_wrong_with_the_keys_is_told_apart(text: str) -> None:
+    with pytest.raises(CredentialsError) as caught:
+        raise_maxcompute(FromService(401, "Unauthorized", text), where="here", keys=CREDENTIALS)
+    assert REFUSALS[text] in str(caught.value)
+
+
+def test_a_refusal_shows_no_key_in_message_or_traceback() -> None:
+    """Services quote the id, the signature and what was signed."""
+    quoted = "accessKeyId not found: my-id, my-secret, my-token"
+    for raise_ours in (
+        lambda: raise_maxcompute(FromService(401, "Unauthorized", quoted), where="x", keys=CREDENTIALS),
+        lambda: raise_oss(
+            oss2.exceptions.AccessDenied(403, {}, b"", {"Message": quoted, "OSSAccessKeyId": "my-id"}),
+            where="x",
+            bucket="b",
+            keys=CREDENTIALS,
+        ),
+    ):
+        try:
+            raise_ours()
+        except AccessError:
+            shown = traceback.format_exc()
+        assert "***" in shown
+        assert "my-id" not in shown
+        assert "my-secret" not in shown
+        assert "my-token" not in shown
+
+
+def test_a_bucket_elsewhere_is_told_from_missing_rights() -> None:
+    message = "The bucket you are attempting to access must be addressed using the specified endpoint."
+    error = oss2.exceptions.AccessDenied(403, {}, b"", {"Code": "AccessDenied", "Message": message})
+    with pytest.raises(AccessError, match="check the endpoint of the OSS connection my_conn"):
+        raise_oss(error, where="x", bucket="b", keys=CREDENTIALS)
 
 
 def test_an_exception_of_no_client_is_not_dressed_up() -> None:
     for raise_ours in (
-        lambda e: raise_maxcompute(e, where="here"),
-        lambda e: raise_oss(e, where="here", bucket="b"),
+        lambda e: raise_maxcompute(e, where="here", keys=CREDENTIALS),
+        lambda e: raise_oss(e, where="here", bucket="b", keys=CREDENTIALS),
     ):
         with pytest.raises(ZeroDivisionError):
             raise_ours(ZeroDivisionError())

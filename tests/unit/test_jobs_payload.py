@@ -99,6 +99,11 @@ def test_a_secret_is_never_sent_and_never_shown(parameters: dict[str, str]) -> N
     assert not any(secret in str(caught.value) for secret in ("hunter2", "LTAI5t", "STS.NU"))
 
 
+def test_a_variable_that_nothing_filled_is_never_sent() -> None:
+    with pytest.raises(ConfigError, match=r"-Dselected_cols: \$\{column\} has no value"):
+        render(job(selected_cols="user_id,${column}"), model_dir=MODEL_DIR, max_hours=1)
+
+
 @pytest.mark.parametrize(
     ("edits", "message"),
     [

@@ -26,7 +26,7 @@ def _constant(config: Any) -> Schedule:
 def _exponential(config: Any) -> Schedule:
     initial, burnin = config.initial_learning_rate, config.burnin_steps
 
-    def rate(step: int) -> float:
+    def unbounded(step: int) -> float:
         if step < burnin:
             if config.burnin_learning_rate == 0:
                 return float(initial)
@@ -35,7 +35,10 @@ def _exponential(config: Any) -> Schedule:
         exponent = (step - burnin) / config.decay_steps
         if config.staircase:
             exponent = math.floor(exponent)
-        return float(max(initial * config.decay_factor**exponent, config.min_learning_rate))
+        return float(initial * config.decay_factor**exponent)
+
+    def rate(step: int) -> float:
+        return max(unbounded(step), float(config.min_learning_rate))
 
     return rate
 

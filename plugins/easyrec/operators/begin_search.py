@@ -43,15 +43,17 @@ class OpenExperimentOperator(BaseOperator):
         from pathlib import Path
 
         from easyrec import runtime
-        from include.experiments.opening import open_experiment
+        from include.experiments.opening import open_experiment, settings_of
         from include.experiments.plan import Plan
 
         ti = context["ti"]
         try:
             request = open_request(context["params"])
             plan = Plan.load(Path(self.model_folder))
+            store = runtime.open_store()
+            settings = settings_of(store, plan, request, dag_id=ti.dag_id, run_id=ti.run_id)
             opened = open_experiment(
-                runtime.services(plan.settings),
+                runtime.services(settings, store),
                 plan,
                 request,
                 dag_id=ti.dag_id,
@@ -84,11 +86,14 @@ class CloseExperimentOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         from easyrec import runtime
-        from include.experiments.closing import close_experiment
+        from include.experiments.closing import close_experiment, stop_run
 
-        if not self.experiment or self.experiment == "None":
-            raise ToldAlready("no experiment was opened: see the log of open_experiment")
         ti = context["ti"]
+        if not self.experiment or self.experiment == "None":
+            # The run may have been cleared while trials ran: their jobs have no task any more.
+            store = runtime.open_store()
+            stop_run(runtime.services_of, store, dag_id=ti.dag_id, run_id=ti.run_id)
+            raise ToldAlready("no experiment was opened: see the log of open_experiment")
         services, plan = runtime.services_of(self.experiment)
         try:
             report = close_experiment(

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from include.errors import EasyRecAutoMLError, RetryableError
+from easyrec.task_state import state_of
+from easyrec.triggers.threads import SETTLE_SECONDS, in_thread
+from include.errors import AccessError, EasyRecAutoMLError, RetryableError
 
 if TYPE_CHECKING:
     from include.experiments.trial_watcher import TrialWatcher
 
-T = TypeVar("T")
-
-_THREADS = ThreadPoolExecutor(max_workers=16, thread_name_prefix="trial")
-"""The clients block; this many of them at once, whatever the number of trials."""
-_SETTLE_SECONDS = 3.0
-"""A trigger that fires right after its deferral can lose a race with the scheduler (retries cover the rest)."""
 _BACKOFF = 4.0
 
 
@@ -48,12 +43,15 @@ class TrialTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         born = time.monotonic()
         watcher: TrialWatcher | None = None
+        fresh = True  # no poll has succeeded with this watcher's clients
         event: dict[str, Any] = {"experiment": self.experiment, "trial": self.trial}
         while True:
             pause = self.poll_seconds
             try:
-                watcher = watcher or await _in_thread(self._watcher)
-                trial = await _in_thread(watcher.poll)
+                if watcher is None:
+                    watcher, fresh = await in_thread(self._watcher), True
+                trial = await in_thread(watcher.poll)
+                fresh = False
                 if trial.state.is_terminal or trial.epoch != self.epoch:
                     break
             except RetryableError as error:
@@ -62,10 +60,18 @@ class TrialTrigger(BaseTrigger):
                     "trial %d can't be followed now, next look in %.0f s: %s", self.trial, pause, error
                 )
             except EasyRecAutoMLError as error:
-                event["error"] = str(error)
+                if isinstance(error, AccessError) and not fresh:
+                    self.log.warning("trial %d: reading the connections again: %s", self.trial, error)
+                    watcher = None  # its keys may have been renewed there
+                else:
+                    event["error"] = str(error)
+                    break
+            except Exception as error:
+                self.log.exception("trial %d can't be followed", self.trial)
+                event["error"] = f"{type(error).__name__}: {error}"
                 break
             await asyncio.sleep(pause)
-        await asyncio.sleep(max(0.0, _SETTLE_SECONDS - (time.monotonic() - born)))
+        await asyncio.sleep(max(0.0, SETTLE_SECONDS - (time.monotonic() - born)))
         yield TriggerEvent(event)
 
     async def on_kill(self) -> None:
@@ -74,32 +80,17 @@ class TrialTrigger(BaseTrigger):
         Airflow also calls this when a triggerer that was frozen comes back (airflow docs say otherwise).
         The task's own state tells the two apart; when it can't be learnt, nothing is stopped.
         """
-        state = await _in_thread(self._task_state)
+        state = await in_thread(self._task_state)
         if state is None or state == "deferred":
             self.log.warning("on_kill with task state %s: the job of trial %d goes on", state, self.trial)
             return
-        watcher = await _in_thread(self._watcher)
-        await _in_thread(lambda: watcher.cancel(f"a user ended the task (its state is {state})"))
+        watcher = await in_thread(self._watcher)
+        await in_thread(lambda: watcher.cancel(f"a user ended the task (its state is {state})"))
 
     def _watcher(self) -> TrialWatcher:
         from easyrec import runtime
-        from include.experiments.trial_watcher import TrialWatcher
 
-        services, plan = runtime.services_of(self.experiment)
-        return TrialWatcher(services, plan, experiment=self.experiment, trial=self.trial, epoch=self.epoch)
+        return runtime.watcher(self.experiment, self.trial, self.epoch)
 
     def _task_state(self) -> str | None:
-        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
-        ti = self.task_instance
-        if ti is None:
-            return None
-        states = RuntimeTaskInstance.get_task_states(
-            dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
-        )
-        found = list((states.get(ti.run_id) or {}).values())
-        return None if len(found) != 1 or found[0] is None else str(found[0])
-
-
-async def _in_thread(work: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
+        return None if self.task_instance is None else state_of(self.task_instance)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, replace
 from datetime import timedelta
 
@@ -24,6 +25,7 @@ from include.search import space as search_space
 from include.search.trial import TrialState
 from include.store import ExperimentState
 from tests.support.fakes import MemoryTables
+from tests.unit.experiments.conftest import CONFIG_URL
 
 
 def close(lab):
@@ -167,6 +169,34 @@ def test_closing_publishes_the_best_trial_and_its_config(lab):
     assert b"trial 1" in lab.objects.read(report.prefix + "report.html")
     assert b"num_steps: 101" in lab.objects.read(report.best_config)
     assert lab.store.experiment(lab.experiment).state is ExperimentState.FINISHED
+
+
+def test_the_best_config_with_features_of_an_fg_json_is_the_one_that_easyrec_saved(lab):
+    """Features that EasyRec loads from ``fg_json_path`` are not in the text, so nothing can be edited there."""
+    without = re.sub(r"(?s)\nfeature_configs \{.*?\n\}", "", lab.objects.read(CONFIG_URL).decode())
+    lab.objects.write(CONFIG_URL, f'{without}\nfg_json_path: "oss://sandbox-bucket/fg.json"\n'.encode())
+    hidden = {"feature_configs[input_names[0]=user_id].embedding_dim": 8}
+    opened = lab.open(trials=1, custom_parameters=(hidden,))
+    lab.start(0, assignment=opened.assignments[0])
+    lab.finish(0)
+
+    report = close(lab)
+
+    assert report.best_config == lab.job().payload.parameters["model_dir"] + "/pipeline.config"
+    published = json.loads(lab.objects.read(report.prefix + "report.json"))
+    assert published["best_config"] == report.best_config
+    assert lab.store.experiment(lab.experiment).state is ExperimentState.FINISHED
+
+
+def test_a_checkpoint_to_start_from_that_is_not_there_is_found(lab):
+    url = "oss://sandbox-bucket/base/model.ckpt-100"
+    job = lab.plan.job
+    lab.plan = replace(lab.plan, job=replace(job, parameters={**job.parameters, "fine_tune_checkpoint": url}))
+    assert url in problems_of(lab)
+
+    for suffix in (".index", ".data-00000-of-00001"):
+        lab.objects.write(url + suffix, b"")
+    lab.open()
 
 
 def test_an_early_stopped_trial_is_never_the_best(lab):

@@ -134,6 +134,8 @@ SCHEDULES = {
     "burnin_steps: 10 burnin_learning_rate: 0.02 staircase: false }": {0: 0.02, 5: 0.06, 10: 0.1, 15: 0.1 * 0.5**0.5},
     "exponential_decay_learning_rate { initial_learning_rate: 0.1 decay_steps: 10 decay_factor: 0.5 "
     "burnin_steps: 10 }": {0: 0.1, 9: 0.1, 20: 0.05},
+    "exponential_decay_learning_rate { initial_learning_rate: 0.1 decay_steps: 10 decay_factor: 0.5 "
+    "burnin_steps: 10 burnin_learning_rate: 0.02 min_learning_rate: 0.05 }": {0: 0.05, 5: 0.06, 99: 0.05},
     "manual_step_learning_rate { initial_learning_rate: 0.1 schedule { step: 10 learning_rate: 0.5 } "
     "schedule { step: 20 learning_rate: 0.01 } }": {0: 0.1, 9: 0.1, 10: 0.5, 19: 0.5, 20: 0.01},
     "manual_step_learning_rate { initial_learning_rate: 0.1 schedule { step: 10 learning_rate: 0.5 } "

@@ -1,0 +1,36 @@
+"""The command line: ``python -m include.cli <command>``. One module for each group of commands."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from include.cli import configs, connections, experiments, models, sandbox
+from include.errors import EasyRecAutoMLError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 on success, 1 with one clear message when something is wrong."""
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and not arguments.passes_rest_on:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    arguments.rest = rest
+    run: Callable[[argparse.Namespace], int | None] = arguments.run
+    try:
+        return run(arguments) or 0
+    except EasyRecAutoMLError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m include.cli", description="EasyRec AutoML on Airflow")
+    parser.set_defaults(passes_rest_on=False)
+    commands = parser.add_subparsers(required=True, metavar="command")
+    for group in (models, connections, configs, experiments, sandbox):
+        group.add_to(commands)
+    return parser

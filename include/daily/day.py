@@ -1,0 +1,253 @@
+"""One day of a chain from its beginning to its end (design section 6).
+
+Whoever calls these methods holds the model's lease; each is safe to call again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+from include import names
+from include.daily.chain import continue_from
+from include.daily.origin import find_origin
+from include.daily.plan import CHECKPOINT_KEY, FinetunePlan
+from include.daily.promotion import publish
+from include.errors import StateError
+from include.experiments.checkpoints import find_checkpoint
+from include.experiments.leftovers import stop_leftovers
+from include.experiments.services import Services
+from include.finetune.gate import Verdict, judge
+from include.store import Chain, Day, DayState, Promotion, RunKey, current_days
+
+log = logging.getLogger(__name__)
+
+_DONE = (DayState.PROMOTED, DayState.GATE_FAILED, DayState.ROLLED_BACK)
+
+
+class DayAlreadyDoneError(StateError):
+    """The day has its result, and nobody asked for another one."""
+
+
+@dataclass(frozen=True)
+class DayInputs:
+    """What a day trains on and with; plain data for the tasks after it.
+
+    ``checkpoint``: exact prefix. ``trained_config``: the config that trained it. ``config_source`` becomes
+    ``config_target`` with ``edits`` in it and ``learning_rate``: one number for every optimizer, a list with
+    one for each, or None to leave them.
+    """
+
+    day: int
+    chain: str
+    bizdate: str
+    checkpoint: str
+    model_dir: str
+    trained_config: str
+    config_source: str
+    config_target: str
+    edits: Mapping[str, Any]
+    learning_rate: float | list[float] | None
+    note: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came out of a day's job. ``checkpoint``: exact prefix. ``metric``: the objective."""
+
+    model_dir: str
+    checkpoint: str
+    metric: float | None
+    metrics: Mapping[str, float]
+
+
+class DailyFinetune:
+    def __init__(self, services: Services, plan: FinetunePlan) -> None:
+        self._services = services
+        self._plan = plan
+        self._store = services.store
+
+    def begin(
+        self,
+        bizdate: date,
+        *,
+        run: RunKey,
+        task_max_tries: int,
+        by: str,
+        start_from: str = "",
+        retrain: bool = False,
+    ) -> DayInputs:
+        """Decide what the day continues from, and record that it has begun.
+
+        ``start_from``: begin a new chain there instead of going on with the current one. ``retrain``: also
+        when the day is done. ``task_max_tries``: a value that differs from the recorded one means that a
+        user cleared the day, which asks for a new training.
+
+        Raises DayAlreadyDoneError, ChainGapError, and ConfigError or NotFoundError for a checkpoint or an
+        origin that can't be used. Nothing was recorded then.
+        """
+        chain = self._chain(start_from, by)
+        mine = self._store.day_of_run(run)
+        if mine is not None and mine.bizdate != bizdate:
+            raise StateError(f"this run has begun {mine.bizdate} already, it can't train {bizdate} too")
+        days = self._store.days(self._plan.model, chain_id=chain.id)
+        if mine is None and not retrain:
+            _refuse_if_done(current_days(days).get(bizdate))
+        found = continue_from(bizdate, chain, days, on_gap=self._plan.finetune.on_gap)
+        find_checkpoint(self._services.objects, found.checkpoint)  # it is there, and whole
+        named = self._plan.named_checkpoint(bizdate)
+        if found.note:
+            log.warning("%s", found.note)
+        if named and named.rstrip("/") not in (found.checkpoint, found.checkpoint.rpartition("/")[0]):
+            log.warning("the ini names %s; the chain continues from %s", named, found.checkpoint)
+        parameters = self._plan.parameters(bizdate)
+        day = self._store.begin_day(
+            chain.id,
+            bizdate,
+            run=run,
+            task_max_tries=task_max_tries,
+            checkpoint_in=found.checkpoint,
+            model_dir=parameters["model_dir"],
+        )
+        return self._inputs(day, chain, found.note)
+
+    def check_still_valid(self, day_id: int) -> None:
+        """Before a training that was cleared alone: does the day still continue from the same checkpoint?
+
+        Raises StateError that says which task to clear instead.
+        """
+        day = self._day(day_id)
+        chain = self._store.current_chain(self._plan.model)
+        if chain is None or chain.id != day.chain_id:
+            raise StateError(
+                f"{day.bizdate} belongs to chain {day.chain_id}, which is no longer the model's",
+                hint="clear resolve_checkpoint and what follows it",
+            )
+        days = self._store.days(self._plan.model, chain_id=chain.id)
+        now = continue_from(day.bizdate, chain, days, on_gap=self._plan.finetune.on_gap)
+        if now.checkpoint != day.checkpoint_in:
+            raise StateError(
+                f"{day.bizdate} was to continue from {day.checkpoint_in}, by now it is {now.checkpoint}",
+                hint="clear resolve_checkpoint and what follows it",
+            )
+
+    def judge(self, day_id: int, trained: Trained) -> tuple[Day, Verdict]:
+        """Record the day's model and let the gate decide. A failed gate is the day's end, and no error."""
+        day = self._day(day_id)
+        checkpoint = find_checkpoint(self._services.objects, trained.checkpoint)
+        day = self._store.record_training(
+            day_id,
+            model_dir=trained.model_dir,
+            checkpoint_in=day.checkpoint_in,
+            checkpoint_out=checkpoint.prefix,
+            global_step=checkpoint.step,
+            metric=trained.metric,
+            metrics=trained.metrics,
+        )
+        if day.state is DayState.PROMOTED:
+            return day, Verdict(True, ("it is promoted already",))
+        days = current_days(self._store.days(self._plan.model, chain_id=day.chain_id))
+        earlier = [
+            d.metric
+            for d in days.values()
+            if d.bizdate < day.bizdate and d.state is DayState.PROMOTED and d.metric is not None
+        ]
+        verdict = judge(
+            self._plan.finetune.gate,
+            objective=trained.metric,
+            metrics=trained.metrics,
+            earlier=earlier,
+            optimize_mode=self._plan.finetune.optimize_mode,
+        )
+        if not verdict.passed:
+            day = self._store.end_day(day.id, DayState.GATE_FAILED, str(verdict))
+        return day, verdict
+
+    def promote(
+        self, day_id: int, *, by: str, reason: str = "", export_dir: str | None = None
+    ) -> tuple[Promotion | None, list[Day]]:
+        """Let the day's model serve. Also returns later days that were trained on what it replaces.
+
+        No promotion (None) when a later day of the chain serves already.
+        """
+        day = self._day(day_id)
+        config = names.saved_pipeline_config(day.model_dir)
+        promotion, stale = self._store.promote_day(
+            day_id, by=by, reason=reason, export_dir=export_dir, config_url=config
+        )
+        if promotion is not None:
+            publish(self._services, self._plan, promotion)
+        return promotion, stale
+
+    def next_stale(self, after: date) -> date | None:
+        """The first later day that was trained on a model which was replaced since."""
+        chain = self._store.current_chain(self._plan.model)
+        if chain is None:
+            return None
+        days = current_days(self._store.days(self._plan.model, chain_id=chain.id))
+        return min((d.bizdate for d in days.values() if d.stale and d.bizdate > after), default=None)
+
+    def finish(self, run: RunKey, reason: str) -> None:
+        """The run is over, well or not: nothing of it goes on, and others may have the lease.
+
+        ``reason``: why a day that has no outcome failed.
+        """
+        seconds = self._plan.settings.lost_answer_seconds
+        trials = self._store.trials_of_run(run)
+        unstopped = stop_leftovers(self._services, trials, lookup_seconds=seconds)
+        day = self._store.day_of_run(run)
+        if day is not None and day.state is DayState.OPEN:
+            self._store.end_day(day.id, DayState.FAILED, reason)
+        self._store.release_lease(self._plan.model, run=run)
+        if unstopped is not None:
+            raise unstopped
+
+    def _chain(self, start_from: str, by: str) -> Chain:
+        current = self._store.current_chain(self._plan.model)
+        if current is not None and not start_from:
+            return current
+        origin = find_origin(self._services, self._plan, start_from or self._plan.finetune.start_from)
+        return self._store.open_chain(self._plan.model, origin=origin, by=by)
+
+    def _inputs(self, day: Day, chain: Chain, note: str) -> DayInputs:
+        finetune = self._plan.finetune
+        parameters = self._plan.parameters(day.bizdate)
+        rate: float | list[float] | None = list(chain.origin.learning_rates)
+        if finetune.learning_rate != "handover":
+            rate = None if finetune.learning_rate == "unchanged" else finetune.learning_rate
+        folder, _, name = day.model_dir.rstrip("/").rpartition("/")
+        trained_in = day.checkpoint_in.rpartition("/")[0]
+        return DayInputs(
+            day=day.id,
+            chain=chain.id,
+            bizdate=day.bizdate.isoformat(),
+            checkpoint=day.checkpoint_in,
+            model_dir=day.model_dir,
+            trained_config=names.saved_pipeline_config(trained_in),
+            config_source=chain.origin.config_url
+            if finetune.pipeline_config == "origin"
+            else parameters["config"],
+            config_target=names.join_url(folder, f"{self._plan.model}_configs", f"{name}.config"),
+            edits={**self._plan.edits(day.bizdate), CHECKPOINT_KEY: day.checkpoint_in},
+            learning_rate=rate,
+            note=note,
+        )
+
+    def _day(self, day_id: int) -> Day:
+        return self._store.day(day_id)
+
+
+def _refuse_if_done(day: Day | None) -> None:
+    if day is None or day.state not in _DONE:
+        return
+    outcome = day.state.value.lower().replace("_", " ")
+    raise DayAlreadyDoneError(
+        f"{day.bizdate} is done: {outcome}{', but stale' if day.stale else ''}",
+        hint="to train it again, clear its run, or run it with retrain",
+    )

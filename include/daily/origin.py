@@ -1,0 +1,106 @@
+"""Where a chain starts: the best model of a begin search, or a checkpoint that a person names."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from include import names
+from include.daily.plan import FinetunePlan
+from include.errors import ConfigError, NotFoundError
+from include.experiments.checkpoints import Checkpoint, find_checkpoint
+from include.experiments.closing import report_of_store
+from include.experiments.plan import Plan
+from include.experiments.report import Report
+from include.experiments.services import Services
+from include.finetune.learning_rate import rate_at
+from include.finetune.settings import BEGIN
+from include.store import Experiment, ExperimentState, Origin, Result
+
+log = logging.getLogger(__name__)
+
+_EXPERIMENT = re.compile(r"[A-Za-z][A-Za-z0-9_]*-[0-9a-f]{8}")
+
+
+def find_origin(services: Services, plan: FinetunePlan, start_from: str) -> Origin:
+    """The origin that ``start_from`` (see ``FinetuneSettings``) names, complete and checked.
+
+    The learning rate is that at which its training ended: from the schedule in the config that EasyRec
+    saved there, and the steps that the checkpoint's name tells (reference R22).
+
+    Raises ConfigError or NotFoundError that says what to set instead.
+    """
+    if start_from.startswith("oss://"):
+        return _origin(services, plan, find_checkpoint(services.objects, start_from))
+    if start_from == BEGIN:
+        experiment = _newest_search(services, plan.model)
+    elif _EXPERIMENT.fullmatch(start_from):
+        experiment = services.store.experiment(start_from)
+    else:
+        raise ConfigError(
+            f"{start_from!r} is no place to start from",
+            where="start_from",
+            hint=f"{BEGIN}, the id of an experiment, or oss://<bucket>/<model_dir>[/model.ckpt-N]",
+        )
+    if experiment.model != plan.model:
+        raise ConfigError(
+            f"experiment {experiment.id} belongs to model {experiment.model}, not {plan.model}",
+            where="start_from",
+        )
+    report = report_of_store(services.store, experiment.id, services.now())
+    if report.best is None:
+        raise ConfigError(f"no trial of experiment {experiment.id} succeeded", where="start_from")
+    step = _best_step(services, experiment, report)
+    checkpoint = find_checkpoint(services.objects, report.best_model_dir, step=step)
+    return _origin(services, plan, checkpoint, report)
+
+
+def _newest_search(services: Services, model: str) -> Experiment:
+    searches = [
+        e
+        for e in services.store.experiments(model)
+        if e.kind == "begin" and e.state is ExperimentState.FINISHED
+    ]
+    if not searches:
+        raise NotFoundError(
+            f"model {model} has no begin search that finished",
+            where="start_from",
+            hint=f"run begin_search_{model}, or set finetune.start_from to a model_dir on OSS",
+        )
+    return max(searches, key=lambda e: e.ended_at or e.created_at)
+
+
+def _best_step(services: Services, experiment: Experiment, report: Report) -> int | None:
+    """With the metric of the best step, the checkpoint of that step; else None for the last one."""
+    plan = Plan.from_snapshot(experiment.snapshot)
+    if plan.settings.final_metric != "best" or report.best is None:
+        return None
+    results: list[Result] = [*services.store.results(experiment.id, report.best.number)]
+    final = plan.final_result(results)
+    return final.global_step if final is not None else None
+
+
+def _origin(
+    services: Services, plan: FinetunePlan, checkpoint: Checkpoint, report: Report | None = None
+) -> Origin:
+    saved_url = names.saved_pipeline_config(checkpoint.model_dir)
+    saved = services.objects.read(saved_url).decode("utf-8")
+    rates: tuple[float, ...] = ()
+    if plan.finetune.learning_rate == "handover":
+        rates = tuple(rate_at(saved, checkpoint.step))
+        if any(rate <= 0 for rate in rates):
+            raise ConfigError(
+                f"training ended at step {checkpoint.step} with a learning rate of "
+                f"{', '.join(f'{rate:g}' for rate in rates)}",
+                where=saved_url,
+                hint="set finetune.learning_rate in model.yml to the rate to go on with",
+            )
+        shown = ", ".join(f"{rate:g}" for rate in rates)
+        log.info("learning rate at step %d of %s: %s", checkpoint.step, checkpoint.model_dir, shown)
+    return Origin(
+        checkpoint=checkpoint.prefix,
+        config_url=report.best_config if report is not None else saved_url,
+        learning_rates=rates,
+        experiment=report.experiment if report is not None else None,
+        trial=report.best.number if report is not None and report.best is not None else None,
+    )

@@ -1,0 +1,100 @@
+"""What serves: the store decides, numbered objects on OSS tell everybody else (design section 6).
+
+``<prefix>000012.json`` is written once and never again, so a reader never sees half of one and the history
+stays; ``<prefix>current.json`` is the newest of them under a fixed name.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from include import names
+from include.daily.plan import FinetunePlan
+from include.errors import AlreadyExistsError, NotFoundError, PermanentError
+from include.experiments.report import json_ready
+from include.experiments.services import Services
+from include.store import DayState, Promotion, current_days
+
+CURRENT = "current.json"
+
+
+def publish(services: Services, plan: FinetunePlan, promotion: Promotion) -> str:
+    """Write the promotion's pointer, and ``current.json`` while it serves. Safe to repeat.
+
+    Returns the pointer's URL. Raises PermanentError when its number was published by another store.
+    """
+    prefix = plan.promotions_prefix
+    url = names.join_url(prefix, f"{promotion.number:06d}.json")
+    body = json.dumps(_pointer(services.store.uuid, promotion), indent=2, ensure_ascii=False).encode()
+    try:
+        services.objects.write(url, body, overwrite=False)
+    except AlreadyExistsError:
+        if services.objects.read(url) != body:
+            raise PermanentError(
+                "this promotion was published by another installation",
+                where=url,
+                hint="give each installation a folder of its own: finetune.promotions in model.yml",
+            ) from None
+    serving = services.store.serving(plan.model)
+    if serving is not None and serving.number == promotion.number:
+        services.objects.write(names.join_url(prefix, CURRENT), body)
+    return url
+
+
+def roll_back(services: Services, plan: FinetunePlan, *, to: int, by: str, reason: str) -> Promotion:
+    """Serve an earlier promotion again; tomorrow's training continues from it.
+
+    Raises NotFoundError for an unknown number, StateError when it serves already.
+    """
+    promotion = services.store.roll_back(plan.model, to=to, by=by, reason=reason)
+    publish(services, plan, promotion)
+    return promotion
+
+
+def promote_day(
+    services: Services, plan: FinetunePlan, bizdate: Any, *, by: str, reason: str
+) -> Promotion | None:
+    """A person lets a day serve that the gate refused (or publishes a promotion again).
+
+    Raises NotFoundError when the current chain has no trained model of that day.
+    """
+    store = services.store
+    chain = store.current_chain(plan.model)
+    days = current_days(store.days(plan.model, chain_id=chain.id)) if chain is not None else {}
+    day = days.get(bizdate)
+    if day is None or day.checkpoint_out is None or day.state is DayState.FAILED:
+        there = ", ".join(f"{d} ({r.state.value.lower()})" for d, r in days.items()) or "none"
+        raise NotFoundError(f"model {plan.model} has no trained model of {bizdate}", hint=f"days: {there}")
+    config = names.saved_pipeline_config(day.model_dir)
+    promotion, _ = store.promote_day(day.id, by=by, reason=reason, config_url=config)
+    if promotion is not None:
+        publish(services, plan, promotion)
+    return promotion
+
+
+def age_hours(promotion: Promotion | None, now: datetime) -> float | None:
+    """Hours since the last promotion; None when nothing was ever promoted."""
+    return None if promotion is None else (now - promotion.at).total_seconds() / 3600
+
+
+def _pointer(store_uuid: str, promotion: Promotion) -> dict[str, Any]:
+    pointer = {
+        "model": promotion.model,
+        "number": promotion.number,
+        "kind": promotion.kind,
+        "bizdate": promotion.bizdate.isoformat(),
+        "checkpoint": promotion.checkpoint,
+        "model_dir": promotion.model_dir,
+        "export_dir": promotion.export_dir,
+        "pipeline_config": promotion.config_url,
+        "metric": promotion.metric,
+        "metrics": dict(promotion.metrics),
+        "promoted_at": promotion.at.isoformat(),
+        "by": promotion.by,
+        "reason": promotion.reason,
+        "store": store_uuid,
+    }
+    ready: dict[str, Any] = json_ready(pointer)
+    return ready

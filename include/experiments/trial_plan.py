@@ -1,0 +1,57 @@
+"""What the trial engine needs to know of a trial: how to render, judge and watch its job.
+
+Two plans exist: a search's (``plan.Plan``), and a single job's outside of any search
+(``job_plan.JobPlan``). The engine (starter, watcher) treats both alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from include.names import StepId
+from include.ports import Assessor, JobPayload
+from include.store import Result
+
+if TYPE_CHECKING:
+    from include.experiments.services import Services
+    from include.experiments.settings import JobSettings
+
+
+@dataclass(frozen=True)
+class RenderedTrial:
+    """Exactly what a trial submits.
+
+    ``config_upload``: URL and text of the patched config, if any.
+    """
+
+    model_dir: str
+    payload: JobPayload
+    config_upload: tuple[str, str] | None = None
+
+
+class TrialPlan(Protocol):
+    @property
+    def settings(self) -> JobSettings: ...
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """The objective's weight of each metric tag; empty for a job that has no metrics."""
+        ...
+
+    @property
+    def max_trial_duration(self) -> timedelta | None: ...
+
+    def assessor(self, services: Services) -> Assessor | None: ...
+
+    def render_trial(self, step: StepId, parameters: Mapping[str, Any]) -> RenderedTrial: ...
+
+    def not_applied(self, parameters: Mapping[str, Any], saved_config: str) -> list[str]:
+        """What the config that EasyRec saved holds instead of what was meant."""
+        ...
+
+    def final_result(self, results: Sequence[Result]) -> Result | None:
+        """The result that counts, None when none is finite (reference R9)."""
+        ...

@@ -1,0 +1,100 @@
+"""The ``finetune`` section of ``model.yml``: how a model is retrained every day. Every key has a default."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from include.errors import ConfigError
+from include.finetune import calendar
+
+BEGIN = "begin"
+Hours = Annotated[float, Field(gt=0, le=24 * 365)]
+
+
+def _day(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)  # YAML reads 20220617 as a number
+    return value if value is None or type(value) is date else _as_value_error(value)
+
+
+def _as_value_error(value: Any) -> date:
+    try:
+        return calendar.parse_day(value)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+
+
+class GateRules(BaseModel):
+    """When a day's model may serve; without any rule every model with a finite objective passes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    min: dict[str, float] = Field(default_factory=dict)
+    """Least value by metric tag, or of ``objective``."""
+    max: dict[str, float] = Field(default_factory=dict)
+    """Greatest value by metric tag, or of ``objective``."""
+    max_drop: Annotated[float | None, Field(gt=0)] = None
+    """How far the objective may lie below its mean over the promoted days before (above it where a small
+    objective is good)."""
+    trailing_days: Annotated[int, Field(ge=1, le=365)] = 7
+    """How many promoted days make that mean."""
+
+
+class FinetuneSettings(BaseModel):
+    """Unknown keys and values of the wrong type are errors that name the key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    schedule: str = "0 2 * * *"
+    """Cron expression, in ``timezone``: when a day's run begins. It trains the local date on which its data
+    interval began: yesterday, with a daily schedule."""
+    timezone: str = "Asia/Shanghai"
+    first_bizdate: Annotated[date | None, BeforeValidator(_day)] = None
+    """The first day of the chain: the schedule catches up from here, in order. Without it only the newest
+    day runs by schedule; older ones by backfill."""
+    start_from: str = BEGIN
+    """Checkpoint of the first day: ``begin`` (best trial of the newest finished begin search), the id of an
+    experiment, or an OSS path (a model_dir or an exact ``…/model.ckpt-N``)."""
+    start_on_begin: bool = False
+    """A begin search that ends starts a new chain from its best trial, at once (asset event)."""
+    pipeline_config: Literal["ini", "origin"] = "ini"
+    """``ini``: ``-Dconfig`` of the ini. ``origin``: the config that trained the chain's first checkpoint."""
+    learning_rate: Literal["handover", "unchanged"] | Annotated[float, Field(gt=0)] = "handover"
+    """``handover``: the rate at which the first checkpoint's training ended (R22). ``unchanged``: as the
+    config has it. A number: this rate (R23)."""
+    optimize_mode: Literal["maximize", "minimize"] = "maximize"
+    """Whether a great objective is good; it decides the best step and the gate's drop."""
+    evaluation: Literal["next_day", "same_day", "evaluate_job"] = "next_day"
+    """``next_day``: wait for both days, evaluate on ``<eval_ymd>`` while training. ``same_day``: evaluate on a
+    hold-out that is there with the day. ``evaluate_job``: train at once, evaluate by a job of its own
+    (``[evaluate_cmd_config]``) when the next day's table is there."""
+    on_gap: Literal["fail", "last_good"] = "fail"
+    """When days before are missing: ``fail`` says which; ``last_good`` goes on from the last promoted day."""
+    gate: GateRules = Field(default_factory=GateRules)
+    wait_hours: Hours = 48.0
+    """How long a day waits for its partitions."""
+    wait_poll_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    force_shapes: bool = False
+    """Train even when variables' shapes differ from the checkpoint's: EasyRec starts those afresh (R28)."""
+    promotions: str = ""
+    """OSS folder of the published pointers; empty: ``<model>_promotions`` beside the model_dirs."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            calendar.time_zone(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    @field_validator("promotions")
+    @classmethod
+    def _oss_folder(cls, value: str) -> str:
+        if value and not re.fullmatch(r"oss://[^/]+/.+", value):
+            raise ValueError("not an OSS folder: write oss://<bucket>/<path>")
+        return value.rstrip("/")

@@ -1,0 +1,44 @@
+"""The pool's slots are the concurrency of a search, also while it runs (reference R2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from include.search.trial import TrialState
+
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def waiting_jobs(world):
+    """Jobs stay in the service's queue, and keep their slots, until the test says otherwise."""
+    world.control("POST", "/settings", {"capacity": 0})
+    yield
+    world.control("POST", "/settings", {"capacity": 4})
+    world.slots(4)
+
+
+def live(jobs: list[dict[str, Any]], at: float) -> int:
+    """Jobs of the service's books that had been submitted and had not ended."""
+    return sum(j["started"] <= at and (j["ended"] is None or j["ended"] > at) for j in jobs)
+
+
+def test_slots_changed_during_a_search_are_followed_and_never_exceeded(world, waiting_jobs):
+    world.slots(1)
+    search = world.search().start(trials=4, seed=1)
+    world.wait(lambda: world.pool() == {"deferred": 1, "scheduled": 3}, "one trial waits, three want a slot")
+    raised = world.slots(3)
+    world.wait(lambda: world.pool() == {"deferred": 3, "scheduled": 1}, "three trials wait")
+    lowered = world.slots(1)
+
+    world.control("POST", "/settings", {"capacity": 4})
+
+    assert search.wait_for_end() == "success"
+    jobs = search.jobs()
+    assert len(jobs) == 4
+    assert {t.state for t in search.trials()} <= {TrialState.SUCCEEDED, TrialState.EARLY_STOPPED}
+    first, *after_raise = sorted(j["started"] for j in jobs)
+    assert first < raised < after_raise[0] < after_raise[1] < lowered < after_raise[2]
+    assert [live(jobs, at) for at in (first, *after_raise)] == [1, 2, 3, 1]

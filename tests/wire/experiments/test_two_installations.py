@@ -1,0 +1,108 @@
+"""Two installations with the same model, DAG and run on one project: neither touches the other's jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from unittest import mock
+
+import pytest
+
+from include import names
+from include.errors import JobFailedError, PermanentError
+from include.search.trial import TrialState
+from include.store import ExperimentStore
+
+from .conftest import Installation, World
+
+
+@pytest.fixture
+def pair(world: World) -> tuple[Installation, Installation]:
+    ours, theirs = world.install(), world.install()
+    for installation in (ours, theirs):
+        installation.open(trials=2, seed=1)
+    return ours, theirs
+
+
+def ids(installation: Installation) -> set[str]:
+    return {job["id"] for job in installation.jobs()}
+
+
+def running(installation: Installation) -> set[str]:
+    return {job["id"] for job in installation.jobs() if job["status"] == "Running"}
+
+
+def test_both_search_and_each_has_its_own_jobs_and_model_dirs(
+    world: World, pair: tuple[Installation, Installation]
+) -> None:
+    ours, theirs = pair
+    first, second = ours.start(0), theirs.start(0)
+    ended = [*theirs.finish(second), *ours.finish(first)]
+    third, fourth = ours.start(1), theirs.start(1)
+    ended += [*ours.finish(third), *theirs.finish(fourth)]
+    reports = [ours.close(), theirs.close()]
+
+    assert {t.state for t in ended} == {TrialState.SUCCEEDED}
+    assert reports[0].prefix != reports[1].prefix
+    assert ids(ours) == {step.job_id for step in ours.steps()}
+    assert ids(theirs) == {step.job_id for step in theirs.steps()}
+    assert not ids(ours) & ids(theirs)
+    assert len(ids(ours) | ids(theirs)) == len(world.every_job()) == 4
+    trained = world.books()["trained"]
+    assert [trained[job["parameters"]["model_dir"]] for job in world.every_job()] == [1] * 4
+    assert world.stopped() == set()
+
+
+def close(installation: Installation) -> None:
+    with pytest.raises(JobFailedError, match="no trial succeeded"):
+        installation.close()
+
+
+def cancel(installation: Installation) -> None:
+    for trial in installation.store.trials(installation.experiment):
+        installation.watcher(trial).cancel("a user ended the task")
+
+
+def clear(installation: Installation) -> None:
+    for index in range(2):
+        installation.start(index, max_tries=4)
+
+
+@pytest.mark.parametrize("end", [close, cancel, clear])
+def test_ending_ours_stops_each_of_our_jobs_and_none_of_theirs(
+    world: World, pair: tuple[Installation, Installation], end: Callable[[Installation], None]
+) -> None:
+    """The second job of each is one whose id was never recorded: only its token tells whose it is."""
+    world.set(capacity=0)
+    for installation in pair:
+        installation.start(0)
+        with (
+            mock.patch.object(ExperimentStore, "record_job", autospec=True, side_effect=MemoryError),
+            pytest.raises(MemoryError),
+        ):
+            installation.start(1)
+    ours, theirs = pair
+    before, old, other = world.stopped(), ids(ours), ids(theirs)
+    assert (len(old), len(other)) == (2, 2)
+
+    end(ours)
+
+    assert world.stopped() - before == old
+    assert running(ours) == ids(ours) - old
+    assert running(theirs) == other
+
+
+def test_a_model_dir_that_both_would_use_is_refused_to_the_second(world: World) -> None:
+    ours, theirs = world.install(), world.install()
+    with mock.patch.object(names, "experiment_id", autospec=True, return_value="movielens-samesame"):
+        ours.open(trials=1)
+        theirs.open(trials=1)
+    world.set(capacity=0)
+    ours.start()
+
+    with pytest.raises(PermanentError, match="model_dir belongs to another job") as caught:
+        theirs.start()
+
+    assert "movielens-samesame_0" in str(caught.value)
+    assert ours.store.uuid in str(caught.value)
+    assert theirs.jobs() == []
+    assert len(running(ours)) == 1
