@@ -5,18 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from include.errors import ConfigError, ProblemsError
-from include.finetune.settings import FinetuneSettings
+from include.finetune.settings import FinetuneSettings, GateRules
+from include.notices import TOPICS, Topic
 
 Hours = Annotated[float, Field(gt=0, le=24 * 365)]
-Topic = Literal["failures", "gate", "promotions", "best"]
-"""What people can be told of: failed searches and days, refused days, promoted days, a search's new best."""
-TOPICS: tuple[Topic, ...] = get_args(Topic)
 
 
 class NotifySettings(BaseModel):
@@ -24,8 +22,13 @@ class NotifySettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    dingding_conn_id: Annotated[str, Field(min_length=1)] = "dingding_default"
-    """Airflow connection of type dingding: the token of the group's robot is its password."""
+    notifier: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")] = (
+        "easyrec.notifications.DingTalkNotifier"
+    )
+    """Class of an Airflow notifier, of any provider or your own."""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """What the class is made with. Its templates know ``notice``, with ``heading``, ``text``, ``markdown`` and
+    ``link``. Keys and tokens belong into an Airflow connection."""
     on: Annotated[tuple[Topic, ...], Field(strict=False)] = TOPICS
 
     @model_validator(mode="before")
@@ -71,12 +74,18 @@ class ModelSettings(JobSettings):
     max_failed_trials: Annotated[int | None, Field(ge=0)] = None
     """More failed trials than this fail the search; without it only a search without any success fails."""
     notify: NotifySettings | None = None
-    """Messages to DingTalk; without it nobody is told."""
-
+    """Messages to people; without it nobody is told."""
     finetune: FinetuneSettings = Field(default_factory=FinetuneSettings)
 
     def pool_of(self, model: str) -> str:
         return self.pool or f"{model}_trials"
+
+
+_SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
+    ("notify",): NotifySettings,
+    ("finetune",): FinetuneSettings,
+    ("finetune", "gate"): GateRules,
+}
 
 
 def load(path: Path) -> ModelSettings:
@@ -107,7 +116,7 @@ def _explain(path: tuple[str, ...], kind: str, message: str) -> str:
     key = ".".join(path)
     if kind != "extra_forbidden":
         return f"{key}: {message}"
-    section: type[BaseModel] = NotifySettings if path[:-1] == ("notify",) else ModelSettings
+    section = _SECTIONS.get(path[:-1], ModelSettings)
     near = difflib.get_close_matches(path[-1], section.model_fields, 1)
     known = f"did you mean {near[0]}?" if near else f"known: {', '.join(section.model_fields)}"
     return f"unknown key {key!r} ({known})"

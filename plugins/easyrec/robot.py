@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.providers.dingding.hooks.dingding import DingdingHook
 from requests import PreparedRequest, RequestException, Response, Session
 
-SEND_SECONDS = 10.0
-"""For a message, in all, the look-up of the host's name included."""
+from easyrec.deadline import within
 
 
 def send(connection: Any, *, title: str, text: str, seconds: float) -> None:
@@ -21,22 +19,14 @@ def send(connection: Any, *, title: str, text: str, seconds: float) -> None:
     Raises AirflowException with the reason, without the token, when it was not accepted within ``seconds``.
     It may still arrive when the answer was late.
     """
-    failed: list[Exception] = []
-
-    def work() -> None:
-        try:
-            _Robot(connection, {"title": title, "text": text}, seconds).send()
-        except Exception as error:  # noqa: BLE001 - raised again below, in the thread that waits
-            failed.append(error)
-
-    # requests limits only the single steps, and nothing limits the look-up of the host's name.
-    sender = threading.Thread(target=work, name="dingtalk", daemon=True)
-    sender.start()
-    sender.join(seconds)
-    if sender.is_alive():
-        raise AirflowException(f"no answer within {seconds:g} s")
-    if failed:
-        raise AirflowException(_reason(failed[0], connection.password)) from None
+    robot = _Robot(connection, {"title": title, "text": text}, seconds)
+    try:
+        # requests limits only the single steps, and nothing limits the look-up of the host's name.
+        within(seconds, robot.send)
+    except TimeoutError:
+        raise AirflowException(f"no answer within {seconds:g} s") from None
+    except Exception as error:  # noqa: BLE001 - whatever it is, it may quote the token
+        raise AirflowException(_reason(error, connection.password)) from None
 
 
 class _Robot(DingdingHook):

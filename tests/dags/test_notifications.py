@@ -14,30 +14,32 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.log import mask_secret
 
-from easyrec import robot as robot_module
-from easyrec.notifications import (
-    DingTalkNotifier,
-    Kind,
-    Notice,
+from easyrec import notifications
+from easyrec.callbacks import (
+    PartitionsLateError,
     ToldAlready,
     failure_notice,
-    notify,
     on_failure,
     on_run_failure,
 )
-from include.errors import ProblemsError
-from include.experiments.settings import TOPICS, ModelSettings, NotifySettings
+from easyrec.notifications import DingTalkNotifier, check, notify
+from include.daily.chain import ChainGapError
+from include.errors import ConfigError, ProblemsError
+from include.experiments.settings import NotifySettings
+from include.notices import TOPICS, Kind, Notice
 from tests.support.robots import TOKEN, running_robot
 
 ROOT = Path(__file__).resolve().parents[2]
-EVERYTHING = ModelSettings(notify=NotifySettings(dingding_conn_id="group"))
+GROUP = {"dingding_conn_id": "group"}
+EVERYTHING = NotifySettings(arguments=GROUP)
 NOTICE = Notice(
-    Kind.GATE_FAILED, "movielens", "2026-11-23", ("auc 0.61 is below 0.65",), "http://x.invalid/run"
+    Kind.GATE_FAILED, "movielens", "2026-11-23", ("auc 0.61 is below 0.65",), ("finetune_movielens", "run+1")
 )
 
 
 @pytest.fixture
 def robot(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://airflow.invalid/")
     with running_robot() as one:
         monkeypatch.setenv("AIRFLOW_CONN_GROUP", one.connection())
         yield one
@@ -54,7 +56,6 @@ def failed_task(states=STATES, **changes):
         run_id="scheduled__2026-11-24",
         task_id="train",
         try_number=2,
-        log_url="http://airflow.invalid/log",
         xcom_push=lambda key, value: pushed.__setitem__(key, value),
         xcom_pull=lambda task_ids, key: pushed.get(key) if task_ids == "train" else None,
         get_task_states=lambda dag_id, run_ids: {run_ids[0]: states},
@@ -81,13 +82,13 @@ def test_a_notice_arrives_at_the_robot_as_a_short_text_with_a_link(robot):
     assert body["markdown"]["title"] == "EasyRec movielens: gate refused a day, 2026-11-23"
     assert body["markdown"]["text"] == (
         "#### EasyRec movielens: gate refused a day, 2026-11-23\n\n- auc 0.61 is below 0.65\n\n"
-        "[open in Airflow](http://x.invalid/run)"
+        "[open in Airflow](http://airflow.invalid/dags/finetune_movielens/runs/run%2B1)"
     )
 
 
 @pytest.mark.parametrize("topic", TOPICS)
 def test_people_hear_of_the_topics_they_asked_for_and_of_nothing_else(robot, topic):
-    settings = ModelSettings(notify=NotifySettings(dingding_conn_id="group", on=(topic,)))
+    settings = NotifySettings(arguments=GROUP, on=(topic,))
 
     for kind in Kind:
         notify(settings, Notice(kind, "movielens", ""))
@@ -100,7 +101,7 @@ def test_people_hear_of_the_topics_they_asked_for_and_of_nothing_else(robot, top
 def test_without_the_section_a_notice_is_in_the_log_only(robot, caplog):
     caplog.set_level(logging.INFO)
 
-    notify(ModelSettings(), NOTICE)
+    notify(None, NOTICE)
 
     assert "auc 0.61 is below 0.65" in caplog.text
     assert robot.requests == []
@@ -142,7 +143,7 @@ def falls_silent(robot):
     ],
 )
 def test_what_the_robot_does_wrong_is_one_warning_and_no_error(robot, trouble, reason, caplog, monkeypatch):
-    monkeypatch.setattr(robot_module, "SEND_SECONDS", 0.2 if trouble is falls_silent else 5.0)
+    monkeypatch.setattr(notifications, "SECONDS", 0.2 if trouble is falls_silent else 5.0)
     caplog.set_level(logging.DEBUG)
     trouble(robot)
 
@@ -183,7 +184,7 @@ def test_a_connection_that_leads_nowhere_is_one_warning_without_its_token(
 
 
 def test_a_connection_that_does_not_exist_is_a_warning(caplog):
-    notify(ModelSettings(notify=NotifySettings(dingding_conn_id="nobody_made_it")), NOTICE)
+    notify(NotifySettings(arguments={"dingding_conn_id": "nobody_made_it"}), NOTICE)
 
     assert "nobody_made_it" in caplog.text
 
@@ -227,10 +228,12 @@ def test_a_failed_task_tells_where_what_and_how_to_go_on(robot):
         "",
         "- DAG run: finetune_movielens, scheduled__2026-11-24",
         "- task: train, try 2",
-        "- error: the day can't start (and 2 lines more in the log)",
-        "- to go on: remove the cause, then clear the task train of this run (Clear on its page)",
+        "- error: the day can't start",
+        "- {{ 7 * 7 }} is no checkpoint",
+        "- no partition",
+        "- to do: remove the cause, then clear the task train of this run (Clear on its page)",
         "",
-        "[open in Airflow](http://airflow.invalid/log)",
+        "[open in Airflow](http://airflow.invalid/dags/finetune_movielens/runs/scheduled__2026-11-24)",
     ]
 
 
@@ -314,7 +317,7 @@ def test_a_run_whose_day_can_not_be_told_is_told_by_its_task():
 
 
 def test_a_line_of_any_length_fits_into_a_message(robot):
-    notify(EVERYTHING, Notice(Kind.NEW_BEST, "movielens", "", tuple("x" * 100_000 for _ in range(5))))
+    notify(EVERYTHING, Notice(Kind.SEARCH_ENDED, "movielens", "", tuple("x" * 100_000 for _ in range(5))))
 
     assert len(robot.texts()[0]) < 5_000
 
@@ -323,7 +326,7 @@ def test_a_line_of_any_length_fits_into_a_message(robot):
 def test_the_first_and_last_task_of_a_search_tell_when_they_fail(robot, task_id, tmp_path, monkeypatch):
     shutil.copytree(ROOT / "include" / "models" / "movielens", tmp_path / "movielens")
     (tmp_path / "movielens" / "model.yml").write_text(
-        "notify:\n  dingding_conn_id: group\n  on: [failures]\n"
+        "notify:\n  arguments: {dingding_conn_id: group}\n  on: [failures]\n"
     )
     monkeypatch.setenv("EASYREC_AUTOML_MODELS", str(tmp_path))
 

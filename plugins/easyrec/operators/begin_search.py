@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
@@ -11,19 +10,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from easyrec.notifications import Kind, Notice, ToldAlready, notify
+from easyrec.callbacks import ToldAlready
 from include.errors import ConfigError, PermanentError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from include.experiments.opening import OpenRequest
-    from include.experiments.report import Report
-    from include.experiments.settings import ModelSettings
-    from include.store import ExperimentStore
-
-NEW_BEST = "new_best_told"
-"""Event of an experiment: people were told of this best trial."""
 
 
 class OpenExperimentOperator(BaseOperator):
@@ -43,6 +36,7 @@ class OpenExperimentOperator(BaseOperator):
         from pathlib import Path
 
         from easyrec import runtime
+        from easyrec.notifications import check
         from include.experiments.opening import open_experiment, settings_of
         from include.experiments.plan import Plan
 
@@ -52,6 +46,7 @@ class OpenExperimentOperator(BaseOperator):
             plan = Plan.load(Path(self.model_folder))
             store = runtime.open_store()
             settings = settings_of(store, plan, request, dag_id=ti.dag_id, run_id=ti.run_id)
+            check(settings.notify)
             opened = open_experiment(
                 runtime.services(settings, store),
                 plan,
@@ -72,8 +67,8 @@ class OpenExperimentOperator(BaseOperator):
 class CloseExperimentOperator(BaseOperator):
     """Stops what is left, names the best trial and publishes report and best config on OSS.
 
-    Tells people of a best trial they were not told of before (``notify`` of ``model.yml``). Fails when no
-    trial succeeded or more failed than the model's settings allow.
+    Tells people how it ended (``notify`` of ``model.yml``). Fails when no trial succeeded or more failed than
+    the model's settings allow.
 
     :param experiment: id of the experiment (templated).
     """
@@ -94,7 +89,7 @@ class CloseExperimentOperator(BaseOperator):
             store = runtime.open_store()
             stop_run(runtime.services_of, store, dag_id=ti.dag_id, run_id=ti.run_id)
             raise ToldAlready("no experiment was opened: see the log of open_experiment")
-        services, plan = runtime.services_of(self.experiment)
+        services, _ = runtime.services_of(self.experiment)
         try:
             report = close_experiment(
                 services, self.experiment, dag_id=ti.dag_id, run_id=ti.run_id, by=started_by(context)
@@ -105,7 +100,6 @@ class CloseExperimentOperator(BaseOperator):
         assert best is not None  # close_experiment raises otherwise
         self.log.info("best trial %d: %s with %s", best.number, best.metric, best.parameters)
         self.log.info("report: %sreport.html, best config: %s", report.prefix, report.best_config)
-        tell_of_new_best(services.store, plan.settings, report, context)
         return {
             "experiment": report.experiment,
             "trial": best.number,
@@ -115,41 +109,6 @@ class CloseExperimentOperator(BaseOperator):
             "pipeline_config": report.best_config,
             "report": report.prefix + "report.html",
         }
-
-
-def tell_of_new_best(
-    store: ExperimentStore, settings: ModelSettings, report: Report, context: Context
-) -> None:
-    """Send a notice, unless the last one of this experiment was about the same trial and metric.
-
-    So a cleared or repeated close says nothing twice, and an extension only what is new.
-    """
-    best = report.best
-    assert best is not None
-    said = {"trial": best.number, "metric": best.metric}
-    before = [e.data for e in store.events(report.experiment) if e.kind == NEW_BEST]
-    if before and before[-1] == said:
-        return
-    compared = f", the config as it is: {_number(report.baseline.metric)}" if report.baseline else ""
-    notice = Notice(
-        Kind.NEW_BEST,
-        report.model,
-        title=f"trial {best.number}: {_number(best.metric)}",
-        lines=(
-            f"experiment: {report.experiment}, {len(report.trials)} trials",
-            f"metric: {_number(best.metric)} ({report.optimize_mode}){compared}",
-            f"parameters: {json.dumps(best.parameters, ensure_ascii=False)}",
-            f"config: {report.best_config}",
-            f"report: {report.prefix}report.html",
-        ),
-        link=context["ti"].log_url,
-    )
-    notify(settings, notice)
-    store.record_event(report.experiment, None, NEW_BEST, by=started_by(context), data=said)
-
-
-def _number(metric: float | None) -> str:
-    return "none" if metric is None else f"{metric:.6g}"
 
 
 def open_request(params: Mapping[str, Any]) -> OpenRequest:
