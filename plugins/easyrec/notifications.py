@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 SECONDS = 5.0
 """No task waits longer than this for a message to be sent."""
-_CONNECTIONS = 1.0
-"""More, for whoever makes the notifier, so that a notifier with a time limit can name its own reason."""
+LOOK_UP_SECONDS = 1.0
+"""More, for rendering and connections: so a notifier that limits its sending can still name its own reason."""
 
 
 class DingTalkNotifier(BaseNotifier):
@@ -80,7 +80,7 @@ def notify(settings: NotifySettings | None, notice: Notice) -> None:
             return
         notifier = make_notifier(settings)
         # Rendered once, so what the notice says is never taken for a template.
-        within(SECONDS + _CONNECTIONS, lambda: notifier({"notice": notice}))
+        within(SECONDS + LOOK_UP_SECONDS, lambda: notifier({"notice": notice}))
     except Exception as error:  # noqa: BLE001 - it must not fail the task that it tells about
         name = settings.notifier if settings is not None else "the log"
         log.warning("nobody was told by %s: %s: %s", name, type(error).__name__, error)

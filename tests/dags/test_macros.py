@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,7 @@ import pytest
 from airflow.sdk.api.datamodels._generated import DagRun
 
 from easyrec import macros
+from easyrec.dates import business_date_of
 from include.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +76,13 @@ def test_the_day_of_the_form_wins_and_that_of_the_template_over_it():
 
     assert dates(run, SHANGHAI) == ("20240228", "20240229", "20240301")
     assert dates(run, SHANGHAI, "20231231") == ("20231230", "20231231", "20240101")
+
+
+def test_the_form_of_a_dag_of_ours_wins_over_its_times():
+    context = {"dag_run": dag_run(THREE - DAY, THREE), "params": {"bizdate": "2024-02-29"}}
+
+    assert business_date_of(context, SHANGHAI) == date(2024, 2, 29)
+    assert business_date_of({**context, "params": {"bizdate": None}}, SHANGHAI) == date(2026, 11, 23)
 
 
 @pytest.mark.parametrize("empty", [None, ""])

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import re
 import runpy
 import shutil
 import socket
+import threading
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
+from airflow.sdk import BaseNotifier
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.log import mask_secret
 
@@ -23,9 +27,10 @@ from easyrec.callbacks import (
     on_run_failure,
 )
 from easyrec.notifications import DingTalkNotifier, check, notify
+from easyrec.operators.daily import WaitForTablesOperator
 from include.daily.chain import ChainGapError
 from include.errors import ConfigError, ProblemsError
-from include.experiments.settings import NotifySettings
+from include.experiments.settings import NotifySettings, parse
 from include.notices import TOPICS, Kind, Notice
 from tests.support.robots import TOKEN, running_robot
 
@@ -320,6 +325,131 @@ def test_a_line_of_any_length_fits_into_a_message(robot):
     notify(EVERYTHING, Notice(Kind.SEARCH_ENDED, "movielens", "", tuple("x" * 100_000 for _ in range(5))))
 
     assert len(robot.texts()[0]) < 5_000
+
+
+class Mail(BaseNotifier):
+    """Anybody's notifier: says what it was made with, as a mail would show it."""
+
+    template_fields = ("subject", "body")
+    sent: ClassVar[list[tuple[str, str]]] = []
+    slow: ClassVar[threading.Event | None] = None
+
+    def __init__(self, subject: str, body: str):
+        super().__init__()
+        self.subject, self.body = subject, body
+
+    def notify(self, context):
+        if self.slow is not None:
+            self.slow.wait()
+        if self.subject.startswith("!"):
+            raise OSError("no mail server")
+        self.sent.append((self.subject, self.body))
+
+
+def by_mail(**arguments):
+    return NotifySettings(notifier=f"{__name__}.Mail", arguments=arguments)
+
+
+@pytest.fixture
+def mails(monkeypatch):
+    monkeypatch.setattr(Mail, "sent", [])
+    return Mail.sent
+
+
+def test_any_notifier_can_carry_a_notice(mails):
+    settings = by_mail(subject="[prod] {{ notice.heading }}", body="{{ notice.text }}")
+
+    notify(settings, Notice(Kind.GATE_FAILED, "ctr", "2026-11-23", ("auc of {{ 7 * 7 }} fell",)))
+
+    heading = "EasyRec ctr: gate refused a day, 2026-11-23"
+    assert mails == [(f"[prod] {heading}", f"{heading}\nauc of {{{{ 7 * 7 }}}} fell")]
+
+
+def test_a_notifier_that_fails_is_a_warning(mails, caplog):
+    notify(by_mail(subject="!", body=""), NOTICE)
+
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert "no mail server" in warning
+
+
+def test_a_notifier_without_a_time_limit_of_its_own_holds_nobody_up(mails, caplog, monkeypatch):
+    over = threading.Event()
+    monkeypatch.setattr(Mail, "slow", over)
+    monkeypatch.setattr(notifications, "SECONDS", 0.1)
+    monkeypatch.setattr(notifications, "LOOK_UP_SECONDS", 0.0)
+
+    notify(by_mail(subject="", body=""), NOTICE)
+
+    assert "not done within 0.1 s" in caplog.text
+    over.set()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (NotifySettings(notifier="no.such.Notifier"), "there is no no.such.Notifier"),
+        (NotifySettings(notifier="easyrec.notifications.NoNotifier"), "there is no easyrec"),
+        (NotifySettings(notifier="pathlib.Path"), "pathlib.Path is no notifier"),
+        (NotifySettings(arguments={"dingding_con_id": "x"}), "dingding_con_id"),
+    ],
+)
+def test_a_notifier_that_can_not_be_made_is_refused_before_anything_begins(settings, said, caplog):
+    with pytest.raises(ConfigError, match=said):
+        check(settings)
+
+    notify(settings, NOTICE)  # somebody changed it since: no harm
+    assert said in caplog.text
+
+
+EXAMPLES = re.findall(r"```yaml\n(notify:.*?)```", (ROOT / "docs" / "finetune.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_examples_of_the_manual_can_be_made(example):
+    check(parse(example, "model.yml").notify)
+
+
+def raised_from(cause):
+    error = AirflowFailException(str(cause))
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("exception", "words"),
+    [
+        (raised_from(ChainGapError("3 day(s) before are not trained")), "days are missing in the chain"),
+        (PartitionsLateError("after 48 hours there is still no -Dtrain_tables"), "partitions are late"),
+        (raised_from(ConfigError("no such table")), "day failed"),
+    ],
+)
+def test_holes_and_late_partitions_are_told_by_name(exception, words):
+    notice = failure_notice("movielens", Kind.DAY_FAILED, failed_task(exception=exception), timezone="UTC")
+
+    assert notice.heading == f"EasyRec movielens: {words}, 2026-11-22"
+    assert f"error: {exception}" in notice.lines
+
+
+def test_a_day_whose_partitions_do_not_come_in_time_says_so():
+    wait = WaitForTablesOperator(task_id="wait", model_folder="x", wait_hours=48)
+
+    with pytest.raises(PartitionsLateError, match="after 48 hours there is still no -Dtrain_tables"):
+        wait.resume({}, {"late": "-Dtrain_tables=odps://p/tables/t/dt=20261123"})
+
+
+def test_every_task_of_a_day_tells_when_it_fails_and_so_does_the_run(robot, tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "include" / "models" / "movielens", tmp_path / "movielens")
+    (tmp_path / "movielens" / "model.yml").write_text("notify: {arguments: {dingding_conn_id: group}}\n")
+    monkeypatch.setenv("EASYREC_AUTOML_MODELS", str(tmp_path))
+    dag = runpy.run_path(str(ROOT / "dags" / "daily_finetune.py"))["daily_finetune_movielens"]
+
+    for task in dag.tasks:
+        for tell in task.on_failure_callback:
+            tell(failed_task(exception=AirflowFailException(f"{task.task_id} is broken")))
+    dag.on_failure_callback(failed_task(reason="timed_out"))
+
+    told = [text for text in robot.texts() if "movielens: day failed, 2026-11-23" in text]
+    assert len(told) == len(dag.tasks) + 1
 
 
 @pytest.mark.parametrize("task_id", ["open_experiment", "close_experiment"])
