@@ -6,13 +6,16 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param
 
+from easyrec.callbacks import on_failure, on_run_failure
 from easyrec.discovery import begin_models
 from easyrec.docs import BEGIN_SEARCH
 from easyrec.operators.begin_search import CloseExperimentOperator, OpenExperimentOperator
 from easyrec.operators.trial import TrialOperator
+from include.notices import Kind
 
 for model in begin_models():
     trials_default = (model.plan and model.plan.search.max_trials) or None
+    tell = on_failure(model.name, model.notify, Kind.SEARCH_FAILED)
     with DAG(
         dag_id=f"begin_search_{model.name}",
         schedule=None,
@@ -20,6 +23,7 @@ for model in begin_models():
         max_active_tasks=1024,
         tags=["easyrec", "begin", model.name],
         doc_md=model.problem or BEGIN_SEARCH,
+        on_failure_callback=on_run_failure(model.name, model.notify, Kind.SEARCH_FAILED),
         params={
             "trials": Param(trials_default, type=["null", "integer"], minimum=1, maximum=1000),
             "max_duration_hours": Param(None, type=["null", "number"], exclusiveMinimum=0),
@@ -32,6 +36,7 @@ for model in begin_models():
         opened = OpenExperimentOperator(
             task_id="open_experiment",
             model_folder=str(model.path),
+            on_failure_callback=tell,
             retries=3,
             retry_delay=timedelta(seconds=30),
         )
@@ -46,6 +51,7 @@ for model in begin_models():
             task_id="close_experiment",
             experiment="{{ ti.xcom_pull(task_ids='open_experiment', key='experiment') }}",
             trigger_rule="all_done",
+            on_failure_callback=tell,
             retries=3,
             retry_delay=timedelta(seconds=30),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from easyrec.daily import DayTasks, catches_up, form, schedule, start_date
+from easyrec.daily import DayTasks, catches_up, form, run_failure_callback, schedule, start_date
 from easyrec.discovery import finetune_models
 from easyrec.docs import DAILY_FINETUNE
 
@@ -18,6 +18,7 @@ for model in finetune_models():
         tags=["easyrec", "finetune", model.name],
         doc_md=model.problem or DAILY_FINETUNE,
         params=form(),
+        on_failure_callback=run_failure_callback(model),
     ) as dag:
         make = DayTasks(model)
         wait = make.wait()

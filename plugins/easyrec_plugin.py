@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
+from easyrec import macros
+
 
 class EasyRecPlugin(AirflowPlugin):
     name = "easyrec_automl"
+    macros = macros.ALL
 
     @classmethod
     def on_load(cls, *_args, **_kwargs):

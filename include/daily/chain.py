@@ -27,11 +27,12 @@ class DayBeforeUnfinishedError(ChainGapError):
 @dataclass(frozen=True)
 class Continuation:
     """``checkpoint``: exact prefix. ``from_day``: whose it is; None for the chain's origin.
-    ``note``: why it is not simply yesterday's; empty when it is."""
+    ``note``: why it is not simply yesterday's; empty when it is. ``missing``: days before that are not trained."""
 
     checkpoint: str
     from_day: date | None
     note: str = ""
+    missing: tuple[date, ...] = ()
 
 
 def continue_from(
@@ -68,10 +69,13 @@ def continue_from(
             "or set on_gap: last_good",
         )
     if last is None or last.checkpoint_out is None:
-        return Continuation(chain.origin.checkpoint, None, _why(bizdate, before, missing, chain.id))
+        return Continuation(
+            chain.origin.checkpoint, None, _why(bizdate, before, missing, chain.id), tuple(missing)
+        )
     if last.bizdate == previous(bizdate):
         return Continuation(last.checkpoint_out, last.bizdate)
-    return Continuation(last.checkpoint_out, last.bizdate, _why(bizdate, before, missing, str(last.bizdate)))
+    why = _why(bizdate, before, missing, str(last.bizdate))
+    return Continuation(last.checkpoint_out, last.bizdate, why, tuple(missing))
 
 
 def waits_for(store: ExperimentStore, model: str, bizdate: date) -> str:

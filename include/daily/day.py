@@ -12,10 +12,11 @@ from datetime import date
 from typing import Any
 
 from include import names
-from include.daily.chain import continue_from
+from include.daily import telling
+from include.daily.chain import DayBeforeUnfinishedError, continue_from
 from include.daily.origin import find_origin
 from include.daily.plan import CHECKPOINT_KEY, FinetunePlan
-from include.daily.promotion import publish
+from include.daily.promotion import promote
 from include.errors import StateError
 from include.experiments.checkpoints import find_checkpoint
 from include.experiments.leftovers import stop_leftovers
@@ -99,7 +100,11 @@ class DailyFinetune:
         days = self._store.days(self._plan.model, chain_id=chain.id)
         if mine is None and not retrain:
             _refuse_if_done(current_days(days).get(bizdate))
-        found = continue_from(bizdate, chain, days, on_gap=self._plan.finetune.on_gap)
+        try:
+            found = continue_from(bizdate, chain, days, on_gap=self._plan.finetune.on_gap)
+        except DayBeforeUnfinishedError as error:
+            self._services.tell(telling.day_waits(self._plan.model, bizdate, str(error), run))
+            raise
         find_checkpoint(self._services.objects, found.checkpoint)  # it is there, and whole
         named = self._plan.named_checkpoint(bizdate)
         if found.note:
@@ -115,6 +120,8 @@ class DailyFinetune:
             checkpoint_in=found.checkpoint,
             model_dir=parameters["model_dir"],
         )
+        if found.missing and mine is None:
+            self._services.tell(telling.gap_passed_over(self._plan.model, bizdate, found, run))
         return self._inputs(day, chain, found.note)
 
     def check_still_valid(self, day_id: int) -> None:
@@ -167,6 +174,8 @@ class DailyFinetune:
         )
         if not verdict.passed:
             day = self._store.end_day(day.id, DayState.GATE_FAILED, str(verdict))
+            serving = self._store.serving(self._plan.model)
+            self._services.tell(telling.gate_refused(day, verdict, serving))
         return day, verdict
 
     def promote(
@@ -177,13 +186,7 @@ class DailyFinetune:
         No promotion (None) when a later day of the chain serves already.
         """
         day = self._day(day_id)
-        config = names.saved_pipeline_config(day.model_dir)
-        promotion, stale = self._store.promote_day(
-            day_id, by=by, reason=reason, export_dir=export_dir, config_url=config
-        )
-        if promotion is not None:
-            publish(self._services, self._plan, promotion)
-        return promotion, stale
+        return promote(self._services, self._plan, day, by=by, reason=reason, export_dir=export_dir)
 
     def next_stale(self, after: date) -> date | None:
         """The first later day that was trained on a model which was replaced since."""

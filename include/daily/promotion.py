@@ -12,10 +12,11 @@ from typing import Any
 
 from include import names
 from include.daily.plan import FinetunePlan
+from include.daily.telling import day_promoted, rolled_back
 from include.errors import AlreadyExistsError, NotFoundError, PermanentError
 from include.experiments.report import json_ready
 from include.experiments.services import Services
-from include.store import DayState, Promotion, current_days
+from include.store import Day, DayState, Promotion, current_days
 
 CURRENT = "current.json"
 
@@ -43,6 +44,31 @@ def publish(services: Services, plan: FinetunePlan, promotion: Promotion) -> str
     return url
 
 
+def promote(
+    services: Services,
+    plan: FinetunePlan,
+    day: Day,
+    *,
+    by: str,
+    reason: str = "",
+    export_dir: str | None = None,
+) -> tuple[Promotion | None, list[Day]]:
+    """Let a trained day serve: record it, publish the pointer, tell people. Safe to repeat.
+
+    Also returns later days that were trained on what it replaces. No promotion (None) when a later day of
+    the chain serves already.
+    """
+    config = names.saved_pipeline_config(day.model_dir)
+    promotion, stale = services.store.promote_day(
+        day.id, by=by, reason=reason, export_dir=export_dir, config_url=config
+    )
+    if promotion is not None:
+        publish(services, plan, promotion)
+        if day.state is not DayState.PROMOTED:  # else it is only published again
+            services.tell(day_promoted(day, promotion, stale))
+    return promotion, stale
+
+
 def roll_back(services: Services, plan: FinetunePlan, *, to: int, by: str, reason: str) -> Promotion:
     """Serve an earlier promotion again; tomorrow's training continues from it.
 
@@ -50,6 +76,7 @@ def roll_back(services: Services, plan: FinetunePlan, *, to: int, by: str, reaso
     """
     promotion = services.store.roll_back(plan.model, to=to, by=by, reason=reason)
     publish(services, plan, promotion)
+    services.tell(rolled_back(promotion))
     return promotion
 
 
@@ -67,10 +94,7 @@ def promote_day(
     if day is None or day.checkpoint_out is None or day.state is DayState.FAILED:
         there = ", ".join(f"{d} ({r.state.value.lower()})" for d, r in days.items()) or "none"
         raise NotFoundError(f"model {plan.model} has no trained model of {bizdate}", hint=f"days: {there}")
-    config = names.saved_pipeline_config(day.model_dir)
-    promotion, _ = store.promote_day(day.id, by=by, reason=reason, config_url=config)
-    if promotion is not None:
-        publish(services, plan, promotion)
+    promotion, _ = promote(services, plan, day, by=by, reason=reason)
     return promotion
 
 

@@ -14,6 +14,7 @@ from include.experiments.leftovers import stop_leftovers
 from include.experiments.plan import Plan
 from include.experiments.report import Report, summarize, to_html
 from include.experiments.services import Services, utc_now
+from include.experiments.telling import tell_of_end
 from include.search.trial import TrialState
 from include.store import Experiment, ExperimentState, ExperimentStore
 
@@ -23,7 +24,7 @@ BEST_CONFIG = "best_pipeline.config"
 
 
 def close_experiment(services: Services, experiment_id: str, *, dag_id: str, run_id: str, by: str) -> Report:
-    """Close what this DAG run ran and publish the result. Safe to repeat.
+    """Close what this DAG run ran, publish the result and tell people of it. Safe to repeat.
 
     Raises JobFailedError when no trial succeeded, or more failed than the model allows, and
     RetryableError or PermanentError when a job could not be stopped; the report is published all the same.
@@ -40,6 +41,7 @@ def close_experiment(services: Services, experiment_id: str, *, dag_id: str, run
         raise unstopped
     if failure is not None:
         raise JobFailedError(failure, where=experiment_id, hint=f"see {report.prefix}report.html")
+    tell_of_end(services, report, dag_id=dag_id, run_id=run_id, by=by)
     return report
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from include.experiments.plan import Plan
+from include.notices import Tell, tell_nobody
 from include.ports import Assessor, JobService, ObjectStore, TableCatalog, Tuner
 from include.store import ExperimentStore
 
@@ -28,3 +29,4 @@ class Services:
     make_assessor: Callable[[Plan], Assessor | None]
     now: Callable[[], datetime] = field(default=utc_now)
     sleep: Callable[[float], None] = field(default=time.sleep)
+    tell: Tell = field(default=tell_nobody)

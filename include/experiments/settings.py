@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from include.errors import ConfigError, ProblemsError
-from include.finetune.settings import FinetuneSettings
+from include.finetune.settings import FinetuneSettings, GateRules
+from include.notices import TOPICS, Topic
 
 Hours = Annotated[float, Field(gt=0, le=24 * 365)]
+
+
+class NotifySettings(BaseModel):
+    """Who is told of what. The section's absence means: nobody, it is in the log only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    notifier: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")] = (
+        "easyrec.notifications.DingTalkNotifier"
+    )
+    """Class of an Airflow notifier, of any provider or your own."""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """What the class is made with. Its templates know ``notice``, with ``heading``, ``text``, ``markdown`` and
+    ``link``. Keys and tokens belong into an Airflow connection."""
+    on: Annotated[tuple[Topic, ...], Field(strict=False)] = TOPICS
+
+    @model_validator(mode="before")
+    @classmethod
+    def _on_is_a_word(cls, raw: Any) -> Any:
+        """YAML 1.1, which PyYAML reads, takes the key ``on`` for the truth value."""
+        if not isinstance(raw, Mapping):
+            return raw
+        return {"on" if key is True else key: value for key, value in raw.items()}
 
 
 class JobSettings(BaseModel):
@@ -48,11 +73,19 @@ class ModelSettings(JobSettings):
     """Names of pipeline-config fields that a newer EasyRec has and our table does not."""
     max_failed_trials: Annotated[int | None, Field(ge=0)] = None
     """More failed trials than this fail the search; without it only a search without any success fails."""
-
+    notify: NotifySettings | None = None
+    """Messages to people; without it nobody is told."""
     finetune: FinetuneSettings = Field(default_factory=FinetuneSettings)
 
     def pool_of(self, model: str) -> str:
         return self.pool or f"{model}_trials"
+
+
+_SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
+    ("notify",): NotifySettings,
+    ("finetune",): FinetuneSettings,
+    ("finetune", "gate"): GateRules,
+}
 
 
 def load(path: Path) -> ModelSettings:
@@ -75,13 +108,15 @@ def parse(text: str, where: str) -> ModelSettings:
     try:
         return ModelSettings.model_validate(raw)
     except ValidationError as error:
-        problems = [_explain(".".join(map(str, e["loc"])), e["type"], e["msg"]) for e in error.errors()]
+        problems = [_explain(tuple(map(str, e["loc"])), e["type"], e["msg"]) for e in error.errors()]
         raise ProblemsError("the model's settings are wrong", problems, where=where) from error
 
 
-def _explain(key: str, kind: str, message: str) -> str:
+def _explain(path: tuple[str, ...], kind: str, message: str) -> str:
+    key = ".".join(path)
     if kind != "extra_forbidden":
         return f"{key}: {message}"
-    near = difflib.get_close_matches(key, ModelSettings.model_fields, 1)
-    known = f"did you mean {near[0]}?" if near else f"known: {', '.join(ModelSettings.model_fields)}"
+    section = _SECTIONS.get(path[:-1], ModelSettings)
+    near = difflib.get_close_matches(path[-1], section.model_fields, 1)
+    known = f"did you mean {near[0]}?" if near else f"known: {', '.join(section.model_fields)}"
     return f"unknown key {key!r} ({known})"

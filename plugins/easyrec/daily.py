@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import AssetOrTimeSchedule, CronDataIntervalTimetable, Param
 
 from easyrec.assets import begin_best
+from easyrec.callbacks import on_failure, on_run_failure
 from easyrec.dates import FIELD
 from easyrec.operators.daily import (
     FinishDayOperator,
@@ -23,6 +24,7 @@ from easyrec.operators.patch_config import PatchPipelineConfigOperator
 from easyrec.sensors.oss_metric import OssMetricSensor
 from include.daily.plan import FinetunePlan
 from include.finetune.calendar import time_zone
+from include.notices import Kind
 
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
@@ -64,6 +66,20 @@ def form() -> dict[str, Param]:
     }
 
 
+def run_failure_callback(model: ModelFolder[FinetunePlan]) -> Any:
+    """The DAG's own: tells of tasks that were killed."""
+    return on_run_failure(**_telling(model))
+
+
+def _telling(model: ModelFolder[FinetunePlan]) -> dict[str, Any]:
+    return {
+        "model": model.name,
+        "settings": model.notify,
+        "kind": Kind.DAY_FAILED,
+        "timezone": model.plan.finetune.timezone if model.plan is not None else None,
+    }
+
+
 class DayTasks:
     """Makes the tasks; the DAG file says in which order they run."""
 
@@ -73,6 +89,7 @@ class DayTasks:
         self._plan = model.plan
         self._settings = model.plan.settings if model.plan else None
         self._finetune = model.plan.finetune if model.plan else None
+        self._common = {**_RETRIES, "on_failure_callback": on_failure(**_telling(model))}
 
     @property
     def evaluates(self) -> bool:
@@ -93,13 +110,13 @@ class DayTasks:
             wait_hours=hours,
             wait_poll_seconds=poll,
             settings=self._settings,
-            **_RETRIES,
+            **self._common,
         )
 
     def resolve(self) -> ResolveCheckpointOperator:
         # Without depends_on_past a backfill would begin all its days at once, and the chain with any of them.
         return ResolveCheckpointOperator(
-            task_id="resolve_checkpoint", model_folder=self._folder, depends_on_past=True, **_RETRIES
+            task_id="resolve_checkpoint", model_folder=self._folder, depends_on_past=True, **self._common
         )
 
     def patch(self, day: XComArg) -> PatchPipelineConfigOperator:
@@ -114,7 +131,7 @@ class DayTasks:
             force_shapes=self._settings.finetune.force_shapes,
             allow_unknown_fields=self._settings.allow_unknown_fields,
             settings=self._settings,
-            **_RETRIES,
+            **self._common,
         )
 
     def train(self, day: XComArg, patched: XComArg) -> TrainDayOperator:
@@ -152,7 +169,7 @@ class DayTasks:
             wait_hours=1.0,
             wait_poll_seconds=self._plan.settings.poll_seconds,
             settings=self._settings,
-            **_RETRIES,
+            **self._common,
         )
 
     def gate(self, day: XComArg, trained: XComArg, metric: XComArg) -> GateOperator:
@@ -162,7 +179,7 @@ class DayTasks:
             day=day["day"],
             trained=trained,
             metric=metric,
-            **_RETRIES,
+            **self._common,
         )
 
     def promote(self, gate: XComArg, exported: XComArg | None) -> PromoteOperator:
@@ -172,7 +189,7 @@ class DayTasks:
             model_folder=self._folder,
             gate=gate,
             exported=exported,
-            **_RETRIES,
+            **self._common,
         )
 
     def retrain_later(self) -> RetrainLaterOperator:
@@ -180,11 +197,11 @@ class DayTasks:
             task_id="retrain_later",
             model_folder=self._folder,
             trigger_rule="none_failed",
-            **_RETRIES,
+            **self._common,
         )
 
     def finish(self) -> FinishDayOperator:
-        return FinishDayOperator(task_id="finish", model_folder=self._folder, **_RETRIES).as_teardown()
+        return FinishDayOperator(task_id="finish", model_folder=self._folder, **self._common).as_teardown()
 
     def _further(self, command: str, day: XComArg, patched: XComArg, trained: XComArg) -> PaiTrainOperator:
         return PaiTrainOperator(
@@ -204,5 +221,5 @@ class DayTasks:
             "model": self._name,
             "timezone": self._plan.finetune.timezone,
             "settings": self._settings,
-            **_RETRIES,
+            **self._common,
         }

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from include.daily.plan import FINETUNE, FinetunePlan
 from include.errors import EasyRecAutoMLError
 from include.experiments.plan import BEGIN, Plan
+from include.experiments.settings import NotifySettings
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,10 @@ class ModelFolder(Generic[P]):
     @property
     def pool(self) -> str:
         return self.plan.settings.pool_of(self.name) if self.plan else "default_pool"
+
+    @property
+    def notify(self) -> NotifySettings | None:
+        return self.plan.settings.notify if self.plan else None
 
 
 def models_dir() -> Path:

@@ -17,6 +17,8 @@ def make_missing_pools() -> None:
     from easyrec.runtime import open_store
 
     wanted = {m.pool: m.plan.search.concurrency for m in begin_models() if m.plan is not None}
+    if not wanted:  # an error here would take the whole plugin away, its macros included
+        return
     try:
         slots = _ensure(wanted)
     except RuntimeError as error:  # task processes: Airflow forbids them its database

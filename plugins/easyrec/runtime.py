@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from easyrec.notifications import notify
 from include.errors import ConfigError, ProblemsError
 from include.experiments.plan import Plan
-from include.experiments.settings import JobSettings
+from include.experiments.settings import JobSettings, ModelSettings
 
 if TYPE_CHECKING:
     from include.adapters.connections import MaxComputeCredentials, OssCredentials
@@ -58,6 +59,7 @@ def services(settings: JobSettings, store: ExperimentStore | None = None) -> Ser
         tables=MaxComputeTables(maxcompute),
         make_tuner=engines.make_tuner,
         make_assessor=engines.make_assessor,
+        tell=functools.partial(notify, settings.notify if isinstance(settings, ModelSettings) else None),
     )
 
 

@@ -1,22 +1,36 @@
-"""What a search needs and Airflow lacks is said once and clearly, before anything is submitted."""
+"""What a search needs and Airflow lacks is said once and clearly, before anything is submitted; people are told."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 
 from include.errors import NotFoundError
+from tests.support.robots import TOKEN, running_robot
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
 
+TELL = "notify: {arguments: {dingding_conn_id: recommender_group}, on: [failures]}\n"
 NEWCOMERS = {
-    "keyless": "maxcompute_conn_id: no_such_service\noss_conn_id: no_such_storage\n",
-    "poolless": "",
+    "keyless": f"maxcompute_conn_id: no_such_service\noss_conn_id: no_such_storage\n{TELL}",
+    "poolless": TELL,
 }
 """Model folders that appear while Airflow runs: pools are made at its start only."""
 
 
 @pytest.fixture(scope="module")
-def searches(world):
+def robot(world):
+    """A DingTalk group whose connection a person made in the UI."""
+    with running_robot() as one:
+        connection = {"connection_id": "recommender_group", **json.loads(one.connection())}
+        world.airflow.api("POST", "/connections", connection)
+        yield one
+        world.airflow.api("DELETE", "/connections/recommender_group")
+
+
+@pytest.fixture(scope="module")
+def searches(world, robot):
     world.add_models(**NEWCOMERS)
     started = {model: world.search(model).start(trials=2) for model in NEWCOMERS}
     assert {model: search.wait_for_end() for model, search in started.items()} == dict.fromkeys(
@@ -29,7 +43,13 @@ def searches(world):
     ("model", "said"),
     [
         ("keyless", ["no Airflow connection 'no_such_service'", "no Airflow connection 'no_such_storage'"]),
-        ("poolless", ["pool 'poolless_trials' that counts deferred tasks was not seen", "airflow pools set poolless_trials 4"]),
+        (
+            "poolless",
+            [
+                "pool 'poolless_trials' that counts deferred tasks was not seen",
+                "airflow pools set poolless_trials 4",
+            ],
+        ),
     ],
 )
 def test_a_search_that_lacks_something_ends_with_one_message_and_no_job(world, searches, model, said):
@@ -44,3 +64,17 @@ def test_a_search_that_lacks_something_ends_with_one_message_and_no_job(world, s
     assert search.jobs() == []
     with pytest.raises(NotFoundError):
         world.store.experiment(search.experiment)
+
+
+def test_people_are_told_of_each_failed_search_once_with_a_link_to_its_run(world, searches, robot):
+    world.wait(lambda: len(robot.texts()) >= len(searches), "the messages arrive", seconds=30)
+
+    texts = sorted(robot.texts())
+
+    assert len(texts) == len(searches)
+    for text, (model, search) in zip(texts, sorted(searches.items()), strict=True):
+        assert text.startswith(f"#### EasyRec {model}: search failed")
+        assert f"/dags/{search.dag_id}/runs/{search.run_id})" in text
+    assert "no_such_service" in texts[0]
+    assert all(path == f"/robot/send?access_token={TOKEN}" for path, _ in robot.requests)
+    assert TOKEN not in "".join(s.log_of("open_experiment") for s in searches.values())

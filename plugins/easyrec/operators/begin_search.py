@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
+from easyrec.callbacks import ToldAlready
 from include.errors import ConfigError, PermanentError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class OpenExperimentOperator(BaseOperator):
         from pathlib import Path
 
         from easyrec import runtime
+        from easyrec.notifications import check
         from include.experiments.opening import open_experiment, settings_of
         from include.experiments.plan import Plan
 
@@ -44,6 +46,7 @@ class OpenExperimentOperator(BaseOperator):
             plan = Plan.load(Path(self.model_folder))
             store = runtime.open_store()
             settings = settings_of(store, plan, request, dag_id=ti.dag_id, run_id=ti.run_id)
+            check(settings.notify)
             opened = open_experiment(
                 runtime.services(settings, store),
                 plan,
@@ -64,7 +67,8 @@ class OpenExperimentOperator(BaseOperator):
 class CloseExperimentOperator(BaseOperator):
     """Stops what is left, names the best trial and publishes report and best config on OSS.
 
-    Fails when no trial succeeded or more failed than the model's settings allow.
+    Tells people how it ended (``notify`` of ``model.yml``). Fails when no trial succeeded or more failed than
+    the model's settings allow.
 
     :param experiment: id of the experiment (templated).
     """
@@ -84,7 +88,7 @@ class CloseExperimentOperator(BaseOperator):
             # The run may have been cleared while trials ran: their jobs have no task any more.
             store = runtime.open_store()
             stop_run(runtime.services_of, store, dag_id=ti.dag_id, run_id=ti.run_id)
-            raise AirflowFailException("no experiment was opened: see the log of open_experiment")
+            raise ToldAlready("no experiment was opened: see the log of open_experiment")
         services, _ = runtime.services_of(self.experiment)
         try:
             report = close_experiment(

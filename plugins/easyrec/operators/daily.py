@@ -17,7 +17,9 @@ from airflow.sdk.exceptions import (
 )
 
 from easyrec.assets import promoted
+from easyrec.callbacks import PartitionsLateError
 from easyrec.dates import FIELD, business_date_of
+from easyrec.notifications import check
 from easyrec.operators.begin_search import started_by
 from easyrec.operators.pai_train import PaiTrainOperator
 from easyrec.sensors.deferred import DeferredWait
@@ -103,6 +105,8 @@ class WaitForTablesOperator(DeferredWait):
     :param command: ``train`` or ``evaluate``.
     """
 
+    too_late = PartitionsLateError
+
     def __init__(self, *, model_folder: str, command: str = "train", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.model_folder = model_folder
@@ -110,6 +114,7 @@ class WaitForTablesOperator(DeferredWait):
 
     def trigger(self, context: Context, **common: Any) -> WaitTrigger:
         plan = FinetunePlan.load(Path(self.model_folder))
+        check(plan.settings.notify)
         bizdate = business_date_of(context, plan.finetune.timezone)
         self.log.info("business date %s", bizdate)
         tables = [vars(t) for t in plan.tables(bizdate, self.command)]

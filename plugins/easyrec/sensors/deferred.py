@@ -26,6 +26,9 @@ class DeferredWait(BaseOperator):
     :param settings: connections (``JobSettings``).
     """
 
+    too_late: type[AirflowFailException] = AirflowFailException
+    """What is raised when time is up."""
+
     def __init__(
         self,
         *,
@@ -62,7 +65,7 @@ class DeferredWait(BaseOperator):
 
     def resume(self, context: Context, event: Mapping[str, Any]) -> Any:
         if "late" in event:
-            raise AirflowFailException(
+            raise self.too_late(
                 f"after {self.wait_hours:g} hours there is still no {event['late']} "
                 "(clear this task to wait again)"
             )
