@@ -1,4 +1,4 @@
-"""A whole begin search on this machine: sandbox, Airflow, 16 trials on real data, live in the terminal.
+"""A begin search and seven days of finetune on this machine: sandbox, Airflow, real data, live in the terminal.
 
 No cloud account is needed: stand-ins for MaxCompute and OSS run on loopback, and a small real trainer runs
 behind them. The clients, the DAG and Airflow are the ones a deployment uses.
@@ -17,20 +17,21 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from include.adapters.connections import OssCredentials
+from include.adapters.connections import MaxComputeCredentials, OssCredentials
+from include.adapters.maxcompute import MaxComputeJobs
 from include.adapters.oss import OssObjects
 from include.experiments.closing import report_of_store
 from include.experiments.plan import Plan
 from include.experiments.report import Report, TrialRow
 from include.search.trial import TrialState
 from include.store import ExperimentStore
+from scripts.demo_finetune import finetune
 from scripts.local_airflow import ROOT, USER, AirflowDidNotStart, LocalAirflow
 
 MODEL = "movielens"
@@ -61,6 +62,9 @@ def main() -> int:
             store = ExperimentStore.open(f"sqlite:///{airflow.home / 'easyrec_automl.db'}")
             console.print(f"Airflow: [link]{airflow.url}[/]  login {USER} / {airflow.password}")
             succeeded = _search(airflow, store, arguments)
+            if succeeded and not arguments.search_only:
+                clients = _clients(sandbox)
+                succeeded = finetune(console, airflow, store, *clients)
             console.print(f"\nThe whole of it took {time.monotonic() - started:.0f} s.")
             if not arguments.exit:
                 _stay(airflow)
@@ -80,6 +84,7 @@ class SandboxDidNotStart(RuntimeError):
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./demo", description=__doc__.splitlines()[0])
     parser.add_argument("--exit", action="store_true", help="end at once instead of leaving the UI running")
+    parser.add_argument("--search-only", action="store_true", help="without the days of finetune after it")
     parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--data", choices=["movielens", "synthetic"], default="movielens")
@@ -138,13 +143,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def _airflow(folder: Path, sandbox: dict[str, str]) -> Iterator[LocalAirflow]:
-    keys = {
-        "access_key_id": sandbox["access_key_id"],
-        "access_key_secret": sandbox["access_key_secret"],
-    }
-    maxcompute = {**keys, "project": sandbox["project"], "endpoint": sandbox["maxcompute"]}
-    oss = {**keys, "auth_type": "AK", "region": "cn-sandbox", "endpoint": sandbox["oss"]}
-    _upload_pipeline_config(oss)
+    maxcompute, oss = _connections(sandbox)
+    _upload_pipeline_config(sandbox)
     environment = {
         "AIRFLOW_CONN_MAXCOMPUTE_DEFAULT": json.dumps({"conn_type": "maxcompute", "extra": maxcompute}),
         "AIRFLOW_CONN_OSS_DEFAULT": json.dumps({"conn_type": "oss", "extra": oss}),
@@ -164,11 +164,28 @@ def _airflow(folder: Path, sandbox: dict[str, str]) -> Iterator[LocalAirflow]:
             airflow.stop_all()
 
 
-def _upload_pipeline_config(oss: dict[str, Any]) -> None:
+def _connections(sandbox: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Extras of the Airflow connections to MaxCompute and OSS."""
+    keys = {
+        "access_key_id": sandbox["access_key_id"],
+        "access_key_secret": sandbox["access_key_secret"],
+    }
+    maxcompute = {**keys, "project": sandbox["project"], "endpoint": sandbox["maxcompute"]}
+    oss = {**keys, "auth_type": "AK", "region": "cn-sandbox", "endpoint": sandbox["oss"]}
+    return maxcompute, oss
+
+
+def _clients(sandbox: dict[str, str]) -> tuple[MaxComputeJobs, OssObjects]:
+    maxcompute, oss = _connections(sandbox)
+    jobs = MaxComputeJobs(MaxComputeCredentials.from_extra("maxcompute_default", maxcompute))
+    return jobs, OssObjects(OssCredentials.from_extra("oss_default", oss))
+
+
+def _upload_pipeline_config(sandbox: dict[str, str]) -> None:
     """What a user does once by hand: put the model's pipeline config on OSS."""
     folder = ROOT / "include" / "models" / MODEL
     plan = Plan.load(folder)
-    objects = OssObjects(OssCredentials.from_extra("oss_default", oss))
+    _, objects = _clients(sandbox)
     objects.write(plan.job.parameters["config"], (folder / "pipeline.config").read_bytes())
 
 

@@ -13,7 +13,7 @@ from include.store import RunKey
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 5.0
+POLL_SECONDS = 2.0
 _LIVE_FOR = timedelta(seconds=90)
 """A waiter that has not asked for this long waits no more: its triggerer is down or its run is over."""
 
