@@ -49,6 +49,7 @@ for model in begin_models():
         ).expand(assignment=opened.output)
         close = CloseExperimentOperator(
             task_id="close_experiment",
+            model=model.name,
             experiment="{{ ti.xcom_pull(task_ids='open_experiment', key='experiment') }}",
             trigger_rule="all_done",
             on_failure_callback=tell,

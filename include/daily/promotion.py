@@ -16,7 +16,7 @@ from include.daily.telling import day_promoted, rolled_back
 from include.errors import AlreadyExistsError, NotFoundError, PermanentError
 from include.experiments.report import json_ready
 from include.experiments.services import Services
-from include.store import Day, DayState, Promotion, current_days
+from include.store import Day, DayState, ExperimentStore, Promotion, current_days
 
 CURRENT = "current.json"
 
@@ -70,14 +70,28 @@ def promote(
 
 
 def roll_back(services: Services, plan: FinetunePlan, *, to: int, by: str, reason: str) -> Promotion:
-    """Serve an earlier promotion again; tomorrow's training continues from it.
+    """Serve an earlier promotion again; tomorrow's training continues from it. Safe to repeat.
 
-    Raises NotFoundError for an unknown number, StateError when it serves already.
+    Raises NotFoundError for an unknown number, StateError when it serves already for another reason.
     """
-    promotion = services.store.roll_back(plan.model, to=to, by=by, reason=reason)
+    done = _rollback_that_serves(services.store, plan.model, to, by, reason)
+    promotion = done or services.store.roll_back(plan.model, to=to, by=by, reason=reason)
     publish(services, plan, promotion)
-    services.tell(rolled_back(promotion))
+    if done is None:
+        services.tell(rolled_back(promotion))
     return promotion
+
+
+def _rollback_that_serves(
+    store: ExperimentStore, model: str, to: int, by: str, reason: str
+) -> Promotion | None:
+    """The same rollback, if an earlier try recorded it; it may have died before the pointer was written."""
+    serving = store.serving(model)
+    if serving is None or (serving.kind, serving.by, serving.reason) != ("rollback", by, reason):
+        return None
+    target = next((p for p in store.promotions(model) if p.number == to), None)
+    same = target is not None and target.checkpoint == serving.checkpoint
+    return serving if same else None
 
 
 def promote_day(

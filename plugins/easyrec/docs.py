@@ -34,3 +34,17 @@ Each day this model learns from its newest data and goes on from the day before.
 A red square says in its log what is wrong and what to clear; later days wait and go on by themselves.
 A failed gate is green: `promote` is skipped, the model of the day before keeps serving.
 """
+
+PROMOTION = """\
+### Promote or roll back
+
+Changes by hand what serves. It waits until no day of the model trains.
+
+| field | meaning |
+|---|---|
+| bizdate | a day whose model the gate refused, e.g. 2022-06-17: it serves from now on |
+| roll_back_to | number of an earlier promotion that serves again; days after it are rolled back, and the next day trains from it |
+| reason | why; kept with the promotion |
+
+Promotions and their numbers: `python -m include.cli days <model>`, or `promotions/` beside the model on OSS.
+"""

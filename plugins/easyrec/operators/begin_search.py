@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
+from easyrec.assets import begin_best
 from easyrec.callbacks import ToldAlready
 from include.errors import ConfigError, PermanentError
 
@@ -70,13 +71,15 @@ class CloseExperimentOperator(BaseOperator):
     Tells people how it ended (``notify`` of ``model.yml``). Fails when no trial succeeded or more failed than
     the model's settings allow.
 
+    :param model: name of the model, whose asset is updated.
     :param experiment: id of the experiment (templated).
     """
 
     template_fields: Sequence[str] = ("experiment",)
 
-    def __init__(self, *, experiment: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, *, model: str, experiment: str, **kwargs: Any) -> None:
+        super().__init__(outlets=[begin_best(model)], **kwargs)
+        self.model = model
         self.experiment = experiment
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -100,6 +103,12 @@ class CloseExperimentOperator(BaseOperator):
         assert best is not None  # close_experiment raises otherwise
         self.log.info("best trial %d: %s with %s", best.number, best.metric, best.parameters)
         self.log.info("report: %sreport.html, best config: %s", report.prefix, report.best_config)
+        context["outlet_events"][begin_best(self.model)].extra = {
+            "experiment": report.experiment,
+            "metric": best.metric,
+            "model_dir": report.best_model_dir,
+            "pipeline_config": report.best_config,
+        }
         return {
             "experiment": report.experiment,
             "trial": best.number,

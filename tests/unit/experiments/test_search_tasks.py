@@ -68,7 +68,7 @@ def test_a_new_search_uses_those_of_the_folder(lab, used, monkeypatch):
 def test_when_nothing_was_opened_closing_stops_what_an_earlier_try_of_the_run_left(lab, used, none):
     lab.open(trials=1)
     lab.start(0)
-    operator = CloseExperimentOperator(task_id="close_experiment", experiment=none)
+    operator = CloseExperimentOperator(task_id="close_experiment", model="movielens", experiment=none)
 
     with pytest.raises(AirflowFailException, match="open_experiment"):
         CloseExperimentOperator.execute.__wrapped__(operator, context("run"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from easyrec import runtime
+from easyrec.assets import begin_best
 from easyrec.callbacks import ToldAlready
 from easyrec.operators.begin_search import CloseExperimentOperator
 
@@ -30,8 +32,14 @@ def close(lab, told, monkeypatch):
     def run(experiment=None):
         ti = SimpleNamespace(dag_id="dag", run_id="run")
         run = SimpleNamespace(run_id="run", run_type="manual", triggering_user_name=None)
-        operator = CloseExperimentOperator(task_id="close", experiment=experiment or lab.experiment)
-        return type(operator).execute.__wrapped__(operator, {"ti": ti, "dag_run": run})
+        operator = CloseExperimentOperator(
+            task_id="close", model="movielens", experiment=experiment or lab.experiment
+        )
+        events = defaultdict(SimpleNamespace)
+        context = {"ti": ti, "dag_run": run, "outlet_events": events}
+        said = type(operator).execute.__wrapped__(operator, context)
+        assert events[begin_best("movielens")].extra["experiment"] == said["experiment"]
+        return said
 
     return run
 
