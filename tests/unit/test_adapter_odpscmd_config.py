@@ -19,7 +19,11 @@ def test_what_odpscmd_wrote_is_read(tmp_path):
     found = load(tmp_path / "odps_config.ini")
 
     assert (found.project, found.endpoint) == ("pai_dev", "http://service.odps.aliyun.com/api")
-    assert (found.access_key_id, found.access_key_secret, found.security_token) == ("LTAIid", "se=cret", "tok")
+    assert (found.access_key_id, found.access_key_secret, found.security_token) == (
+        "LTAIid",
+        "se=cret",
+        "tok",
+    )
 
 
 @pytest.mark.parametrize(
