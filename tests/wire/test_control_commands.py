@@ -271,8 +271,15 @@ def test_an_unknown_model_is_an_error(desk: Desk) -> None:
 
 def test_a_link_to_a_trials_log_is_printed_and_kept_nowhere(desk: Desk, endpoints: Endpoints) -> None:
     key = "a-submission-key"
+    parameters = {
+        "cmd": "train",
+        "model_dir": f"oss://{endpoints.bucket}/{desk.home.name}/job",
+        "arn": "acs:ram::1:role/test",
+        "buckets": f"oss://{endpoints.bucket}/",
+        "gate": str(desk.home / "gate"),
+    }
     job_id = MaxComputeJobs(maxcompute_credentials(endpoints), retries=QUICK).submit(
-        JobPayload("easy_rec_ext", "algo_public", {"cmd": "train", "gate": str(desk.home / "gate")}),
+        JobPayload("easy_rec_ext", "algo_public", parameters),
         submission_key=key,
         store_uuid=desk.store.uuid,
     )
