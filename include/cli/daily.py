@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _FOLDER = "e.g. include/models/movielens"
 _BY_HAND = (
     " Runs of the model's DAG wait meanwhile; while one of them is at work, this is refused. "
-    "It comes from no task, so notify: of model.yml tells nobody and no asset event is made."
+    "Nobody is told and no asset event is made: the DAG promotion_<model> does that as well."
 )
 
 
