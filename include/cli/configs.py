@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from include.cli.groups import Commands
+from include.cli.groups import Commands, add_oss_option, objects
 from include.errors import ConfigError
-
-if TYPE_CHECKING:
-    from include.ports import ObjectStore
 
 
 def add_to(commands: Commands) -> None:
@@ -28,12 +23,7 @@ def add_to(commands: Commands) -> None:
         ("learning_rate", "e.g. 1e-6; or one for each optimizer_config: 1e-6,1e-5"),
     ):
         modify.add_argument(f"--{name}", f"--{name.replace('_', '-')}", required=True, help=text)
-    modify.add_argument(
-        "--oss_config",
-        "--oss-config",
-        type=Path,
-        help="ossutil's configuration file with the keys of OSS (default: ~/.ossutilconfig)",
-    )
+    add_oss_option(modify)
     modify.set_defaults(run=_modify)
 
 
@@ -43,7 +33,7 @@ def _modify(arguments: argparse.Namespace) -> None:
 
     source, target = arguments.pipeline_config_path, arguments.save_path
     rates = _rates(arguments.learning_rate)
-    files = ConfigFiles(lambda: _objects(arguments.oss_config))
+    files = ConfigFiles(lambda: objects(arguments.oss_config))
     text = files.read(source)
     try:
         handed = hand_over(text, rates[0] if len(rates) == 1 else rates)
@@ -63,10 +53,3 @@ def _rates(text: str) -> list[float]:
     except ValueError:
         hint = "write e.g. 1e-6, or one for each optimizer: 1e-6,1e-5"
         raise ConfigError(f"{text!r} is not a number", where="--learning_rate", hint=hint) from None
-
-
-def _objects(oss_config: Path | None) -> ObjectStore:
-    from include.adapters import ossutil_config
-    from include.adapters.oss import OssObjects
-
-    return OssObjects(ossutil_config.load(oss_config or ossutil_config.DEFAULT_PATH))

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-from pathlib import Path
 
-from include.cli.groups import Commands, table
-from include.errors import NotFoundError
-
-STORE_ENV = "EASYREC_AUTOML_STORE"
+from include.cli.groups import Commands, add_store_option, open_store, table
 
 
 def add_to(commands: Commands) -> None:
@@ -18,17 +13,15 @@ def add_to(commands: Commands) -> None:
     experiments.add_argument("experiment", nargs="?", help="id; without it all are listed")
     experiments.add_argument("--model")
     experiments.add_argument("--json", action="store_true", help="for scripts")
-    experiments.add_argument(
-        "--store", help=f"database URL (default: ${STORE_ENV}, else easyrec_automl.db in $AIRFLOW_HOME)"
-    )
+    add_store_option(experiments)
     experiments.set_defaults(run=_experiments)
 
 
 def _experiments(arguments: argparse.Namespace) -> None:
     from include.experiments.closing import report_of_store
-    from include.store import SEARCHES, ExperimentStore
+    from include.store import SEARCHES
 
-    store = ExperimentStore.open(_store_address(arguments.store))
+    store = open_store(arguments)
     if arguments.experiment is None:
         rows = [
             {
@@ -69,18 +62,3 @@ def _experiments(arguments: argparse.Namespace) -> None:
         print(
             f"model: {report.best_model_dir}\nconfig: {report.best_config}\nreport: {report.prefix}report.html"
         )
-
-
-def _store_address(given: str | None) -> str:
-    """Of a store that is there: opening another address would make a new file."""
-    from include.store.database import parse_url
-
-    home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
-    default = home / "easyrec_automl.db"
-    url = given or os.environ.get(STORE_ENV)
-    address = parse_url(url) if url else None
-    is_file = address is None or address.get_backend_name() == "sqlite"
-    file = Path(address.database or "") if address is not None else default
-    if is_file and not file.exists():
-        raise NotFoundError(f"there is no experiment store at {file}", hint=f"give --store or ${STORE_ENV}")
-    return url or f"sqlite:///{file}"

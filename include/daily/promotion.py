@@ -8,20 +8,34 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from include import names
 from include.daily.plan import FinetunePlan
 from include.daily.telling import day_promoted, rolled_back
 from include.errors import AlreadyExistsError, NotFoundError, PermanentError
 from include.experiments.report import json_ready
-from include.experiments.services import Services
+from include.notices import Tell
+from include.ports import ObjectStore
 from include.store import Day, DayState, ExperimentStore, Promotion, current_days
 
 CURRENT = "current.json"
 
 
-def publish(services: Services, plan: FinetunePlan, promotion: Promotion) -> str:
+class Publisher(Protocol):
+    """What a promotion needs of ``Services``: no jobs, no tables."""
+
+    @property
+    def store(self) -> ExperimentStore: ...
+
+    @property
+    def objects(self) -> ObjectStore: ...
+
+    @property
+    def tell(self) -> Tell: ...
+
+
+def publish(services: Publisher, plan: FinetunePlan, promotion: Promotion) -> str:
     """Write the promotion's pointer, and ``current.json`` while it serves. Safe to repeat.
 
     Returns the pointer's URL. Raises PermanentError when its number was published by another store.
@@ -45,7 +59,7 @@ def publish(services: Services, plan: FinetunePlan, promotion: Promotion) -> str
 
 
 def promote(
-    services: Services,
+    services: Publisher,
     plan: FinetunePlan,
     day: Day,
     *,
@@ -69,11 +83,13 @@ def promote(
     return promotion, stale
 
 
-def roll_back(services: Services, plan: FinetunePlan, *, to: int, by: str, reason: str) -> Promotion:
+def roll_back(services: Publisher, plan: FinetunePlan, *, to: int, by: str, reason: str) -> Promotion:
     """Serve an earlier promotion again; tomorrow's training continues from it. Safe to repeat.
 
-    Raises NotFoundError for an unknown number, StateError when it serves already for another reason.
+    What serves is published first, so that keys that OSS refuses change nothing. Raises NotFoundError for an
+    unknown number, StateError when it serves already for another reason.
     """
+    _publish_serving(services, plan)
     done = _rollback_that_serves(services.store, plan.model, to, by, reason)
     promotion = done or services.store.roll_back(plan.model, to=to, by=by, reason=reason)
     publish(services, plan, promotion)
@@ -95,10 +111,11 @@ def _rollback_that_serves(
 
 
 def promote_day(
-    services: Services, plan: FinetunePlan, bizdate: Any, *, by: str, reason: str
+    services: Publisher, plan: FinetunePlan, bizdate: Any, *, by: str, reason: str
 ) -> Promotion | None:
     """A person lets a day serve that the gate refused (or publishes a promotion again).
 
+    What serves is published first, so that keys that OSS refuses change nothing.
     Raises NotFoundError when the current chain has no trained model of that day.
     """
     store = services.store
@@ -108,8 +125,15 @@ def promote_day(
     if day is None or day.checkpoint_out is None or day.state is DayState.FAILED:
         there = ", ".join(f"{d} ({r.state.value.lower()})" for d, r in days.items()) or "none"
         raise NotFoundError(f"model {plan.model} has no trained model of {bizdate}", hint=f"days: {there}")
+    _publish_serving(services, plan)
     promotion, _ = promote(services, plan, day, by=by, reason=reason)
     return promotion
+
+
+def _publish_serving(services: Publisher, plan: FinetunePlan) -> None:
+    serving = services.store.serving(plan.model)
+    if serving is not None:
+        publish(services, plan, serving)
 
 
 def age_hours(promotion: Promotion | None, now: datetime) -> float | None:

@@ -25,6 +25,7 @@ from include.store.records import (
     StepState,
     TaskKey,
     Trial,
+    WorkInProgress,
 )
 from include.store.store import ExperimentStore
 
@@ -51,5 +52,6 @@ __all__ = [
     "StepState",
     "TaskKey",
     "Trial",
+    "WorkInProgress",
     "current_days",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Collection
 from datetime import datetime, timezone
 from typing import Any
@@ -10,11 +11,18 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
+from include.errors import StateError
 from include.search.trial import TrialState
 from include.store import schema
 from include.store.database import reads, writes
 from include.store.part import StorePart
-from include.store.records import Experiment, ExperimentState, NewExperiment, check_limits
+from include.store.records import (
+    Experiment,
+    ExperimentState,
+    NewExperiment,
+    WorkInProgress,
+    check_limits,
+)
 from include.store.rows import add_event, experiment_of, insert, lock_experiment, no_experiment
 from include.store.values import clean_text, plain_json, refuse_secrets
 
@@ -27,7 +35,7 @@ class Unset(enum.Enum):
 
 UNSET = Unset.UNSET
 # Events by which a DAG run's share in an experiment is known.
-_EXTENDED, _REOPENED, _CLOSED = "extended", "reopened", "closed"
+_CREATED, _EXTENDED, _REOPENED, _CLOSED = "created", "extended", "reopened", "closed"
 
 
 class Experiments(StorePart):
@@ -70,9 +78,7 @@ class Experiments(StorePart):
         )
         if added.rowcount:
             limits = _limits(new.max_trials, new.deadline)
-            add_event(
-                connection, experiment_id=new.id, at=now, by=new.created_by, kind="created", data=limits
-            )
+            add_event(connection, experiment_id=new.id, at=now, by=new.created_by, kind=_CREATED, data=limits)
         return experiment_of(lock_experiment(connection, new.id))
 
     @reads
@@ -109,12 +115,46 @@ class Experiments(StorePart):
     ) -> Experiment:
         """Change the limits of new asks, also while the search runs (reference R2). None: no limit.
 
-        Raises ConfigError for limits that make no sense.
+        Raises ConfigError for limits that make no sense, StateError for an experiment that has ended.
         """
         before = lock_experiment(connection, experiment_id)
+        state = ExperimentState(before["state"])
+        if state.is_terminal:
+            raise StateError(
+                f"experiment {experiment_id!r} has ended ({state.value}): its limits no longer matter",
+                hint="extend it: trigger its DAG with the form's field experiment",
+            )
         after_max = before["max_trials"] if isinstance(max_trials, Unset) else max_trials
         after_deadline = before["deadline"] if isinstance(deadline, Unset) else deadline
         return self._change_limits(connection, before, after_max, after_deadline, by)
+
+    @reads
+    def work_in_progress(self, connection: Connection, experiment_id: str) -> WorkInProgress:
+        """What the DAG runs at work on the experiment can still do; NotFoundError when there is none."""
+        query = sa.select(schema.experiment).where(schema.experiment.c.id == experiment_id)
+        experiment = connection.execute(query).mappings().one_or_none()
+        if experiment is None:
+            raise no_experiment(experiment_id)
+        columns = schema.event.c
+        kinds = (_CREATED, _EXTENDED, _REOPENED)
+        events = connection.execute(
+            sa.select(columns.kind, columns.at, columns.data)
+            .where(columns.experiment_id == experiment_id, columns.kind.in_(kinds))
+            .order_by(columns.id)
+        ).all()
+        tasks = {
+            experiment["run_id"] if kind == _CREATED else data["run_id"]: data.get(name)
+            for kind, _, data in events
+            if (name := {_CREATED: "max_trials", _EXTENDED: "more"}.get(kind))
+        }
+        trial = schema.trial.c
+        asked = Counter(
+            connection.scalars(sa.select(trial.run_id).where(trial.experiment_id == experiment_id))
+        )
+        at_work = _runs(connection, experiment)[1]
+        idle = [None if tasks.get(run) is None else max(0, tasks[run] - asked[run]) for run in at_work]
+        known = [count for count in idle if count is not None]
+        return WorkInProgress(since=events[-1].at, idle_tasks=sum(known) if len(known) == len(idle) else None)
 
     @writes
     def open_run(
@@ -142,7 +182,8 @@ class Experiments(StorePart):
         if adds:
             limit = max(limit or 0, before["asks"]) + more
         kind, now = _EXTENDED if adds else _REOPENED, self._now()
-        add_event(connection, experiment_id=experiment_id, at=now, by=by, kind=kind, data={"run_id": run_id})
+        data = {"run_id": run_id, **({"more": more} if adds else {})}
+        add_event(connection, experiment_id=experiment_id, at=now, by=by, kind=kind, data=data)
         self._change_limits(connection, before, limit, deadline, by)
         return self._move(connection, before, ExperimentState.RUNNING, kind, by)
 

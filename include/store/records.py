@@ -112,6 +112,19 @@ class Experiment(NewExperiment):
 
 
 @dataclass(frozen=True)
+class WorkInProgress:
+    """Of the DAG runs at work on an experiment.
+
+    ``since``: when the newest of them began, or began anew; durations count from there. ``idle_tasks``: how
+    many of their mapped tasks have asked for no trial: at most so many can come, fewer when tasks were
+    skipped. None when nobody said how many tasks there are.
+    """
+
+    since: datetime
+    idle_tasks: int | None
+
+
+@dataclass(frozen=True)
 class Trial:
     """One set of parameters, and how it went in its current epoch.
 

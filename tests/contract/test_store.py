@@ -41,6 +41,7 @@ from include.store import (
     StepState,
     TaskKey,
     Trial,
+    WorkInProgress,
     schema,
 )
 from include.store.database import Database
@@ -267,6 +268,26 @@ class TestExperiments:
             store.set_limits("model-1", **limits, by="ada")
         with pytest.raises(ConfigError):
             new_experiment(**limits)
+
+    def test_limits_of_an_experiment_that_has_ended_are_refused(self, store: ExperimentStore) -> None:
+        store.create_experiment(new_experiment())
+        store.set_experiment_state("model-1", ExperimentState.CANCELLED, "enough", "ada")
+        with pytest.raises(StateError, match=r"has ended \(CANCELLED\)"):
+            store.set_limits("model-1", max_trials=20, by="ada")
+        assert store.experiment("model-1").max_trials == 16
+
+    def test_idle_tasks_and_the_begin_are_those_of_runs_at_work(self, store: ExperimentStore) -> None:
+        first = store.create_experiment(new_experiment())
+        assert store.work_in_progress("model-1") == WorkInProgress(since=first.created_at, idle_tasks=16)
+        ask(store, 0)
+        store.open_run("model-1", run_id="more", more=3, deadline=None, by="ada")
+        begun = next(each.at for each in store.events("model-1") if each.kind == "extended")
+        assert store.work_in_progress("model-1") == WorkInProgress(since=begun, idle_tasks=15 + 3)
+        ended = ExperimentState.FINISHED
+        store.close_run("model-1", run_id=first.run_id, state=ended, reason="", by="ada")
+        assert store.work_in_progress("model-1").idle_tasks == 3
+        with pytest.raises(NotFoundError, match="'nope'"):
+            store.work_in_progress("nope")
 
     def test_an_experiment_ends_once_and_can_be_extended(self, store: ExperimentStore) -> None:
         store.create_experiment(new_experiment())

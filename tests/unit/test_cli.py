@@ -6,7 +6,18 @@ import pytest
 
 from include.cli import main
 
-COMMANDS = ("check", "import-connections", "modify-pipeline-config", "experiments", "sandbox")
+COMMANDS = (
+    "check",
+    "import-connections",
+    "modify-pipeline-config",
+    "experiments",
+    "limits",
+    "logview",
+    "days",
+    "promote",
+    "rollback",
+    "sandbox",
+)
 
 
 def test_every_command_is_listed(capsys: pytest.CaptureFixture[str]) -> None:

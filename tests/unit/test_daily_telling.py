@@ -3,86 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from datetime import date
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from include.daily.chain import DayBeforeUnfinishedError
-from include.daily.day import DailyFinetune, DayInputs, Trained
-from include.daily.plan import FinetunePlan
 from include.daily.promotion import promote_day, roll_back
-from include.experiments.services import Services
-from include.notices import Kind, Notice
-from include.store import ExperimentStore, RunKey
-from tests.support.fakes import MemoryJobs, MemoryObjects, MemoryTables
+from include.notices import Kind
+from tests.support.daily import BAD, Days, june, opened_days, run_of
+from tests.support.fakes import MemoryObjects
 
 MODEL = Path(__file__).resolve().parents[2] / "include" / "models" / "movielens"
-ORIGIN = "oss://sandbox-bucket/movielens/first"
-GOOD, BAD = 0.7, 0.5
-"""The model's gate wants an auc_is_like of at least 0.55."""
-
-
-def june(day: int) -> date:
-    return date(2022, 6, day)
-
-
-@dataclass
-class Days:
-    """Runs of a daily finetune without Airflow and without training."""
-
-    services: Services
-    plan: FinetunePlan
-    told: list[Notice] = field(default_factory=list)
-
-    @property
-    def engine(self) -> DailyFinetune:
-        return DailyFinetune(self.services, self.plan)
-
-    def begin(self, day: int, **changes: Any) -> DayInputs:
-        return self.engine.begin(june(day), run=run_of(day), task_max_tries=3, by="test", **changes)
-
-    def train(self, day: int, metric: float = GOOD) -> int:
-        """Begin a day and judge its model; returns the day's id."""
-        begun = self.begin(day)
-        checkpoint = self.checkpoint(begun.model_dir)
-        trained = Trained(begun.model_dir, checkpoint, metric, {"auc_is_like": metric})
-        return self.engine.judge(begun.day, trained)[0].id
-
-    def promote(self, *days: int) -> None:
-        for day in days:
-            self.engine.promote(self.train(day), by="test")
-
-    def checkpoint(self, model_dir: str) -> str:
-        for name in ("model.ckpt-10.index", "model.ckpt-10.data-00000-of-00001", "pipeline.config"):
-            self.services.objects.write(f"{model_dir}/{name}", b"x")
-        return f"{model_dir}/model.ckpt-10"
-
-
-def run_of(day: int) -> RunKey:
-    return RunKey("daily_finetune_movielens", f"june{day}")
 
 
 @pytest.fixture
 def days(tmp_path: Path) -> Iterator[Days]:
-    plan = FinetunePlan.load(MODEL)
-    changes = {"start_from": ORIGIN, "learning_rate": "unchanged"}
-    settings = plan.settings.model_copy(update={"finetune": plan.finetune.model_copy(update=changes)})
-    told: list[Notice] = []
-    with ExperimentStore.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
-        services = Services(
-            store=store,
-            jobs=MemoryJobs(),
-            objects=MemoryObjects(),
-            tables=MemoryTables({}),
-            make_tuner=lambda _: pytest.fail("no search here"),
-            make_assessor=lambda _: None,
-            tell=told.append,
-        )
-        days = Days(services, replace(plan, settings=settings), told)
-        days.checkpoint(ORIGIN)
+    with opened_days(MODEL, tmp_path / "store.db", MemoryObjects()) as days:
         yield days
 
 
