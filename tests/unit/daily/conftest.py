@@ -20,6 +20,7 @@ from include.experiments.plan import Plan
 from include.experiments.services import Services
 from include.experiments.trial_starter import Assignment, TrialStarter
 from include.notices import Notice
+from include.pipeline_config import edit_text
 from include.store import Day, ExperimentStore, RunKey, TaskKey, current_days
 from tests.support.fakes import MemoryJobs, MemoryObjects, MemoryTables
 from tests.unit.experiments.conftest import CONFIG_URL, TABLES, Clock, CountingTuner, Lab, Verdict
@@ -117,8 +118,11 @@ class Days:
         lab = Lab(self.services, Plan.load(MODEL), jobs, objects, clock, Verdict())
         experiment = lab.open(run_id=name, trials=1).experiment.id
         task = TaskKey("dag", name, "trial", 0)
-        TrialStarter(self.services, lab.plan).start(Assignment(experiment), task=task, task_max_tries=3)
-        self.checkpoint(lab.job(-1).payload.parameters["model_dir"], step)
+        trial = TrialStarter(self.services, lab.plan).start(
+            Assignment(experiment), task=task, task_max_tries=3
+        )
+        ran = edit_text((MODEL / "pipeline.config").read_text(encoding="utf-8"), trial.parameters)
+        self.checkpoint(lab.job(-1).payload.parameters["model_dir"], step, config=ran)
         clock.sleep(60)
         _finish(lab, value)
         close_experiment(self.services, experiment, dag_id="dag", run_id=name, by="test")

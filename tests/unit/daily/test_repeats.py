@@ -17,9 +17,7 @@ def test_an_automatic_retry_goes_on_with_the_day_that_was_begun(days):
     assert [d.repeat for d in days.store.days("movielens")] == [0, 0]
 
 
-@pytest.mark.parametrize(
-    ("metric", "outcome"), [(GOOD, "is done: promoted"), (BAD, "is done: gate failed")]
-)
+@pytest.mark.parametrize(("metric", "outcome"), [(GOOD, "is done: promoted"), (BAD, "is done: gate failed")])
 def test_a_day_that_has_its_result_is_not_trained_by_another_run(days, metric, outcome):
     day = days.train(1, metric)
     if metric == GOOD:
@@ -139,7 +137,9 @@ def test_a_training_is_refused_when_the_day_before_has_another_model_by_now(days
     begun = days.begin(2)
     days.promote(1, who="again", retrain=True)
 
-    with pytest.raises(StateError, match=r"was to continue from .*0601_model/.* by now it is .*0601_model_r1/"):
+    with pytest.raises(
+        StateError, match=r"was to continue from .*0601_model/.* by now it is .*0601_model_r1/"
+    ):
         days.engine.check_still_valid(begun.day)
 
 
