@@ -26,6 +26,8 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import itertools
+
 from include.finetune.learning_rate import hand_over, rate_at
 from include.jobs import ini
 from include.names import split_oss_url
@@ -89,7 +91,7 @@ class Model:
     def finetuned(self, name: str, factor: float | None, days: list[str]) -> list[float]:
         """The chain's objective, each day on the day after; the last of ``days`` is only evaluated on."""
         checkpoint, curve = self._checkpoint, []
-        for day, following in zip(days, days[1:], strict=False):
+        for day, following in itertools.pairwise(days):
             edits = {"train_config.fine_tune_checkpoint": checkpoint, "data_config.num_epochs": 1}
             text = edit_text(self._config, edits)
             if factor is not None:

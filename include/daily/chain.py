@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -47,10 +47,9 @@ def continue_from(
     current = current_days(days)
     before = {day: record for day, record in current.items() if day < bizdate}
     if not before:
-        later = [day for day in current if day > bizdate]
-        if later:
+        if current and bizdate < min(current):
             raise ChainGapError(
-                f"chain {chain.id} begins with {min(later)}: {bizdate} comes before it",
+                f"chain {chain.id} begins with {min(current)}: {bizdate} comes before it",
                 hint="to train earlier days first, start a new chain (form field start_from)",
             )
         return Continuation(chain.origin.checkpoint, None, f"the first day of {chain.id}")
@@ -69,12 +68,12 @@ def continue_from(
             "or set on_gap: last_good",
         )
     if last is None or last.checkpoint_out is None:
-        return Continuation(
-            chain.origin.checkpoint, None, _why(bizdate, before, missing, chain.id), tuple(missing)
-        )
+        why = _why(bizdate, before.values(), missing, f"the origin of {chain.id}")
+        return Continuation(chain.origin.checkpoint, None, why, tuple(missing))
     if last.bizdate == previous(bizdate):
         return Continuation(last.checkpoint_out, last.bizdate)
-    why = _why(bizdate, before, missing, str(last.bizdate))
+    since = [record for day, record in before.items() if day > last.bizdate]
+    why = _why(bizdate, since, missing, str(last.bizdate))
     return Continuation(last.checkpoint_out, last.bizdate, why, tuple(missing))
 
 
@@ -103,10 +102,10 @@ def _missing(bizdate: date, before: dict[date, Day]) -> list[date]:
     return missing
 
 
-def _why(bizdate: date, before: dict[date, Day], missing: Sequence[date], source: str) -> str:
+def _why(bizdate: date, since: Iterable[Day], missing: Sequence[date], source: str) -> str:
     reasons = [
-        f"{day} {record.state.value.lower()} ({record.reason})"
-        for day, record in sorted(before.items())
+        f"{record.bizdate} {record.state.value.lower()} ({record.reason})"
+        for record in sorted(since, key=lambda record: record.bizdate)
         if record.state in _KEPT_OUT
     ][-1:]
     reasons += [f"not trained: {', '.join(map(str, missing))}"] if missing else []

@@ -14,7 +14,7 @@ from typing import Any
 from include import names
 from include.daily import telling
 from include.daily.chain import DayBeforeUnfinishedError, continue_from
-from include.daily.origin import find_origin
+from include.daily.origin import find_origin, handed_over
 from include.daily.plan import CHECKPOINT_KEY, FinetunePlan
 from include.daily.promotion import promote
 from include.errors import StateError
@@ -86,17 +86,18 @@ class DailyFinetune:
     ) -> DayInputs:
         """Decide what the day continues from, and record that it has begun.
 
-        ``start_from``: begin a new chain there instead of going on with the current one. ``retrain``: also
-        when the day is done. ``task_max_tries``: a value that differs from the recorded one means that a
+        ``start_from``: begin a new chain there instead of going on with the current one; a run that has done
+        so keeps that chain when it is tried again or cleared. ``retrain``: also when the day is done.
+        ``task_max_tries``: a value that differs from the recorded one means that a
         user cleared the day, which asks for a new training.
 
         Raises DayAlreadyDoneError, ChainGapError, and ConfigError or NotFoundError for a checkpoint or an
         origin that can't be used. Nothing was recorded then.
         """
-        chain = self._chain(start_from, by)
         mine = self._store.day_of_run(run)
         if mine is not None and mine.bizdate != bizdate:
             raise StateError(f"this run has begun {mine.bizdate} already, it can't train {bizdate} too")
+        chain = self._chain(start_from, by, mine)
         days = self._store.days(self._plan.model, chain_id=chain.id)
         if mine is None and not retrain:
             _refuse_if_done(current_days(days).get(bizdate))
@@ -112,6 +113,7 @@ class DailyFinetune:
         if named and named.rstrip("/") not in (found.checkpoint, found.checkpoint.rpartition("/")[0]):
             log.warning("the ini names %s; the chain continues from %s", named, found.checkpoint)
         parameters = self._plan.parameters(bizdate)
+        rate = self._learning_rate(chain)
         day = self._store.begin_day(
             chain.id,
             bizdate,
@@ -122,7 +124,7 @@ class DailyFinetune:
         )
         if found.missing and mine is None:
             self._services.tell(telling.gap_passed_over(self._plan.model, bizdate, found, run))
-        return self._inputs(day, chain, found.note)
+        return self._inputs(day, chain, rate, found.note)
 
     def check_still_valid(self, day_id: int) -> None:
         """Before a training that was cleared alone: does the day still continue from the same checkpoint?
@@ -137,6 +139,12 @@ class DailyFinetune:
                 hint="clear resolve_checkpoint and what follows it",
             )
         days = self._store.days(self._plan.model, chain_id=chain.id)
+        newest = max((d for d in days if d.bizdate == day.bizdate), key=lambda d: d.repeat)
+        if day.state is DayState.SUPERSEDED and newest.run != day.run:
+            raise StateError(
+                f"run {newest.run} has trained {day.bizdate} in place of this one",
+                hint="to train it once more, clear resolve_checkpoint and what follows it",
+            )
         now = continue_from(day.bizdate, chain, days, on_gap=self._plan.finetune.on_gap)
         if now.checkpoint != day.checkpoint_in:
             raise StateError(
@@ -146,7 +154,7 @@ class DailyFinetune:
 
     def judge(self, day_id: int, trained: Trained) -> tuple[Day, Verdict]:
         """Record the day's model and let the gate decide. A failed gate is the day's end, and no error."""
-        day = self._day(day_id)
+        day = before = self._day(day_id)
         checkpoint = find_checkpoint(self._services.objects, trained.checkpoint)
         day = self._store.record_training(
             day_id,
@@ -174,8 +182,9 @@ class DailyFinetune:
         )
         if not verdict.passed:
             day = self._store.end_day(day.id, DayState.GATE_FAILED, str(verdict))
-            serving = self._store.serving(self._plan.model)
-            self._services.tell(telling.gate_refused(day, verdict, serving))
+            if (before.id, before.state) != (day.id, day.state):  # else it was told before
+                serving = self._store.serving(self._plan.model)
+                self._services.tell(telling.gate_refused(day, verdict, serving))
         return day, verdict
 
     def promote(
@@ -189,12 +198,16 @@ class DailyFinetune:
         return promote(self._services, self._plan, day, by=by, reason=reason, export_dir=export_dir)
 
     def next_stale(self, after: date) -> date | None:
-        """The first later day that was trained on a model which was replaced since."""
+        """The first later day whose model was trained on one that was replaced since.
+
+        Days that failed, run now, or were rolled back wait for a person instead.
+        """
         chain = self._store.current_chain(self._plan.model)
         if chain is None:
             return None
         days = current_days(self._store.days(self._plan.model, chain_id=chain.id))
-        return min((d.bizdate for d in days.values() if d.stale and d.bizdate > after), default=None)
+        stale = (d.bizdate for d in days.values() if d.stale and d.state.has_model)
+        return min((bizdate for bizdate in stale if bizdate > after), default=None)
 
     def finish(self, run: RunKey, reason: str) -> None:
         """The run is over, well or not: nothing of it goes on, and others may have the lease.
@@ -211,19 +224,27 @@ class DailyFinetune:
         if unstopped is not None:
             raise unstopped
 
-    def _chain(self, start_from: str, by: str) -> Chain:
+    def _chain(self, start_from: str, by: str, mine: Day | None) -> Chain:
         current = self._store.current_chain(self._plan.model)
-        if current is not None and not start_from:
+        # What start_from names may be another checkpoint by now, e.g. of a search that ended since.
+        if current is not None and (not start_from or (mine is not None and mine.chain_id == current.id)):
             return current
         origin = find_origin(self._services, self._plan, start_from or self._plan.finetune.start_from)
         return self._store.open_chain(self._plan.model, origin=origin, by=by)
 
-    def _inputs(self, day: Day, chain: Chain, note: str) -> DayInputs:
+    def _learning_rate(self, chain: Chain) -> float | list[float] | None:
+        setting = self._plan.finetune.learning_rate
+        if setting == "unchanged":
+            return None
+        if setting != "handover":
+            return setting
+        # A chain that was opened under another setting has recorded none.
+        recorded = chain.origin.learning_rates
+        return list(recorded or handed_over(self._services.objects, chain.origin.checkpoint))
+
+    def _inputs(self, day: Day, chain: Chain, rate: float | list[float] | None, note: str) -> DayInputs:
         finetune = self._plan.finetune
         parameters = self._plan.parameters(day.bizdate)
-        rate: float | list[float] | None = list(chain.origin.learning_rates)
-        if finetune.learning_rate != "handover":
-            rate = None if finetune.learning_rate == "unchanged" else finetune.learning_rate
         folder, _, name = day.model_dir.rstrip("/").rpartition("/")
         trained_in = day.checkpoint_in.rpartition("/")[0]
         return DayInputs(

@@ -15,6 +15,7 @@ from include.experiments.report import Report
 from include.experiments.services import Services
 from include.finetune.learning_rate import rate_at
 from include.finetune.settings import BEGIN
+from include.ports import ObjectStore
 from include.store import Experiment, ExperimentState, Origin, Result
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,25 @@ def find_origin(services: Services, plan: FinetunePlan, start_from: str) -> Orig
     return _origin(services, plan, checkpoint, report)
 
 
+def handed_over(objects: ObjectStore, path: str) -> tuple[float, ...]:
+    """The learning rates at which the training of a checkpoint ended, one per optimizer (reference R22).
+
+    Raises ConfigError for a rate of 0, or a schedule that can't be read; NotFoundError.
+    """
+    checkpoint = find_checkpoint(objects, path)
+    saved_url = names.saved_pipeline_config(checkpoint.model_dir)
+    rates = tuple(rate_at(objects.read(saved_url).decode("utf-8"), checkpoint.step))
+    shown = ", ".join(f"{rate:g}" for rate in rates)
+    if any(rate <= 0 for rate in rates):
+        raise ConfigError(
+            f"training ended at step {checkpoint.step} with a learning rate of {shown}",
+            where=saved_url,
+            hint="set finetune.learning_rate in model.yml to the rate to go on with",
+        )
+    log.info("learning rate at step %d of %s: %s", checkpoint.step, checkpoint.model_dir, shown)
+    return rates
+
+
 def _newest_search(services: Services, model: str) -> Experiment:
     searches = [
         e
@@ -83,23 +103,14 @@ def _best_step(services: Services, experiment: Experiment, report: Report) -> in
 def _origin(
     services: Services, plan: FinetunePlan, checkpoint: Checkpoint, report: Report | None = None
 ) -> Origin:
-    saved_url = names.saved_pipeline_config(checkpoint.model_dir)
-    saved = services.objects.read(saved_url).decode("utf-8")
     rates: tuple[float, ...] = ()
     if plan.finetune.learning_rate == "handover":
-        rates = tuple(rate_at(saved, checkpoint.step))
-        if any(rate <= 0 for rate in rates):
-            raise ConfigError(
-                f"training ended at step {checkpoint.step} with a learning rate of "
-                f"{', '.join(f'{rate:g}' for rate in rates)}",
-                where=saved_url,
-                hint="set finetune.learning_rate in model.yml to the rate to go on with",
-            )
-        shown = ", ".join(f"{rate:g}" for rate in rates)
-        log.info("learning rate at step %d of %s: %s", checkpoint.step, checkpoint.model_dir, shown)
+        rates = handed_over(services.objects, checkpoint.prefix)
+    saved = names.saved_pipeline_config(checkpoint.model_dir)
+    services.objects.read(saved)  # every day's shapes are compared with it
     return Origin(
         checkpoint=checkpoint.prefix,
-        config_url=report.best_config if report is not None else saved_url,
+        config_url=report.best_config if report is not None else saved,
         learning_rates=rates,
         experiment=report.experiment if report is not None else None,
         trial=report.best.number if report is not None and report.best is not None else None,

@@ -35,14 +35,34 @@ class Publisher(Protocol):
     def tell(self) -> Tell: ...
 
 
-def publish(services: Publisher, plan: FinetunePlan, promotion: Promotion) -> str:
-    """Write the promotion's pointer, and ``current.json`` while it serves. Safe to repeat.
+def publish(services: Publisher, plan: FinetunePlan, promotion: Promotion) -> bool:
+    """Write the promotion's pointer, and let ``current.json`` name what serves. Safe to repeat.
 
-    Returns the pointer's URL. Raises PermanentError when its number was published by another store.
+    Returns whether readers could not see it before. Raises PermanentError when its number was published by
+    another store.
     """
-    prefix = plan.promotions_prefix
-    url = names.join_url(prefix, f"{promotion.number:06d}.json")
-    body = json.dumps(_pointer(services.store.uuid, promotion), indent=2, ensure_ascii=False).encode()
+    is_new = _write_once(services, plan, promotion)
+    current = names.join_url(plan.promotions_prefix, CURRENT)
+    while True:
+        serving = services.store.serving(plan.model)
+        if serving is None:
+            return is_new
+        if serving.number != promotion.number:
+            _write_once(services, plan, serving)
+        body = _body(services, serving)
+        if _read(services, current) != body:
+            services.objects.write(current, body)
+            is_new = is_new or serving.number == promotion.number
+        newest = services.store.serving(plan.model)
+        # One that was promoted meanwhile may have been published before our write, which then hid it.
+        if newest is not None and newest.number == serving.number:
+            return is_new
+
+
+def _write_once(services: Publisher, plan: FinetunePlan, promotion: Promotion) -> bool:
+    """Whether the numbered pointer was not there before."""
+    url = names.join_url(plan.promotions_prefix, f"{promotion.number:06d}.json")
+    body = _body(services, promotion)
     try:
         services.objects.write(url, body, overwrite=False)
     except AlreadyExistsError:
@@ -52,10 +72,15 @@ def publish(services: Publisher, plan: FinetunePlan, promotion: Promotion) -> st
                 where=url,
                 hint="give each installation a folder of its own: finetune.promotions in model.yml",
             ) from None
-    serving = services.store.serving(plan.model)
-    if serving is not None and serving.number == promotion.number:
-        services.objects.write(names.join_url(prefix, CURRENT), body)
-    return url
+        return False
+    return True
+
+
+def _read(services: Publisher, url: str) -> bytes | None:
+    try:
+        return services.objects.read(url)
+    except NotFoundError:
+        return None
 
 
 def promote(
@@ -76,10 +101,8 @@ def promote(
     promotion, stale = services.store.promote_day(
         day.id, by=by, reason=reason, export_dir=export_dir, config_url=config
     )
-    if promotion is not None:
-        publish(services, plan, promotion)
-        if day.state is not DayState.PROMOTED:  # else it is only published again
-            services.tell(day_promoted(day, promotion, stale))
+    if promotion is not None and publish(services, plan, promotion):
+        services.tell(day_promoted(day, promotion, stale))
     return promotion, stale
 
 
@@ -89,11 +112,11 @@ def roll_back(services: Publisher, plan: FinetunePlan, *, to: int, by: str, reas
     What serves is published first, so that keys that OSS refuses change nothing. Raises NotFoundError for an
     unknown number, StateError when it serves already for another reason.
     """
-    _publish_serving(services, plan)
-    done = _rollback_that_serves(services.store, plan.model, to, by, reason)
-    promotion = done or services.store.roll_back(plan.model, to=to, by=by, reason=reason)
-    publish(services, plan, promotion)
-    if done is None:
+    promotion = _rollback_that_serves(services.store, plan.model, to, by, reason)
+    if promotion is None:
+        _publish_serving(services, plan)
+        promotion = services.store.roll_back(plan.model, to=to, by=by, reason=reason)
+    if publish(services, plan, promotion):
         services.tell(rolled_back(promotion))
     return promotion
 
@@ -125,7 +148,8 @@ def promote_day(
     if day is None or day.checkpoint_out is None or day.state is DayState.FAILED:
         there = ", ".join(f"{d} ({r.state.value.lower()})" for d, r in days.items()) or "none"
         raise NotFoundError(f"model {plan.model} has no trained model of {bizdate}", hint=f"days: {there}")
-    _publish_serving(services, plan)
+    if day.state is not DayState.PROMOTED:  # else an earlier try may have died before it published
+        _publish_serving(services, plan)
     promotion, _ = promote(services, plan, day, by=by, reason=reason)
     return promotion
 
@@ -139,6 +163,10 @@ def _publish_serving(services: Publisher, plan: FinetunePlan) -> None:
 def age_hours(promotion: Promotion | None, now: datetime) -> float | None:
     """Hours since the last promotion; None when nothing was ever promoted."""
     return None if promotion is None else (now - promotion.at).total_seconds() / 3600
+
+
+def _body(services: Publisher, promotion: Promotion) -> bytes:
+    return json.dumps(_pointer(services.store.uuid, promotion), indent=2, ensure_ascii=False).encode()
 
 
 def _pointer(store_uuid: str, promotion: Promotion) -> dict[str, Any]:

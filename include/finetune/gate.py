@@ -62,7 +62,8 @@ def judge(
 def _drop(
     objective: float, earlier: Sequence[float], max_drop: float, days: int, optimize_mode: str
 ) -> tuple[bool, str]:
-    trailing = list(earlier)[-days:]
+    # A person may have promoted a day without a usable number: it must not fail every day after it.
+    trailing = [value for value in earlier if math.isfinite(value)][-days:]
     if not trailing:
         return True, "no promoted day before to compare with"
     mean = statistics.fmean(trailing)

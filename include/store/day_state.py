@@ -26,6 +26,11 @@ class DayState(enum.Enum):
         return self not in (DayState.OPEN, DayState.TRAINED)
 
     @property
+    def has_model(self) -> bool:
+        """Whether a day in it has a model that counts for its date: one to train again when it is stale."""
+        return self in (DayState.TRAINED, DayState.PROMOTED, DayState.GATE_FAILED)
+
+    @property
     def may_be_trained(self) -> bool:
         """Whether a training may still give it its model, or another one."""
         return self is DayState.TRAINED or DayState.TRAINED in _NEXT[self]

@@ -25,10 +25,17 @@ class Leases(StorePart):
         """Ask for the model's lease, for one bizdate. Ask again to stay in the line.
 
         Among the runs that asked within ``live_for``, the earliest bizdate comes first, then who waits
-        longest. A holder keeps the lease however long it doesn't ask: ``take_over_lease`` ends that.
+        longest; a waiter that did not is dropped from the line. A holder keeps the lease however long it
+        doesn't ask: ``take_over_lease`` ends that.
         """
         lock_model(connection, model)
         now = self._now()
+        columns = schema.lease.c
+        connection.execute(
+            schema.lease.delete().where(
+                columns.model == model, sa.not_(columns.held), columns.seen_at < now - live_for
+            )
+        )
         row = insert(connection, schema.lease).values(
             model=model,
             dag_id=run.dag_id,
@@ -47,7 +54,7 @@ class Leases(StorePart):
         if holder is not None:
             return _claim(run, holder)
         first = min(
-            (each for each in _all(connection, model) if now - each.seen_at <= live_for),
+            _all(connection, model),
             key=lambda each: (each.bizdate, each.since, each.run.dag_id, each.run.run_id),
         )
         if first.run == run:

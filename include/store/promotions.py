@@ -33,7 +33,6 @@ from include.store.values import clean_text
 
 # What was made with an older model than the one promoted now. An OPEN day has its inputs already.
 _MADE = (DayState.OPEN, DayState.TRAINED, DayState.FAILED, DayState.GATE_FAILED, DayState.PROMOTED)
-_WORTH_REPEATING = (DayState.PROMOTED, DayState.GATE_FAILED, DayState.TRAINED)
 
 
 class Promotions(StorePart):
@@ -216,7 +215,7 @@ def _stale_after(connection: Connection, day: Day) -> list[Day]:
     query = sa.select(schema.day).where(columns.chain_id == day.chain_id, columns.bizdate > day.bizdate)
     days = [day_of(row) for row in connection.execute(query).mappings()]
     current = current_days(days).values()
-    return [each for each in current if each.stale and each.state in _WORTH_REPEATING]
+    return [each for each in current if each.stale and each.state.has_model]
 
 
 def _names(promotion: Promotion) -> tuple[object, ...]:

@@ -14,7 +14,7 @@ from easyrec.assets import promoted
 from easyrec.operators.promotion import ChangeServingOperator
 from include.daily import promotion as engine
 from include.store import DayState, RunKey
-from tests.unit.test_daily_telling import BAD, MODEL, days, june  # noqa: F401 - a fixture
+from tests.unit.daily.conftest import BAD, MODEL, days, empty_store, june  # noqa: F401 - fixtures
 
 
 @pytest.fixture

@@ -18,17 +18,22 @@ def utc_now() -> datetime:
 
 
 class MemoryObjects:
-    """An ObjectStore in a dict. ``fail_next`` makes the next calls raise."""
+    """An ObjectStore in a dict. ``fail_next`` and ``fail_write`` make calls raise."""
 
     def __init__(self, now: Callable[[], datetime] = utc_now) -> None:
         self._now = now
         self._objects: dict[str, tuple[bytes, datetime]] = {}
         self._failures: list[Exception] = []
+        self._writes_to_fail: dict[str, Exception] = {}
         self.requests: list[tuple[str, str]] = []
         """Every call as (method, URL), in order."""
 
     def fail_next(self, *errors: Exception) -> None:
         self._failures += errors
+
+    def fail_write(self, ending: str, error: Exception) -> None:
+        """The next write of a URL that ends so raises, and nothing is written."""
+        self._writes_to_fail[ending] = error
 
     def append(self, url: str, data: bytes) -> None:
         """Grow an object the way a training job does."""
@@ -68,6 +73,8 @@ class MemoryObjects:
         self.requests.append((method, url))
         if self._failures:
             raise self._failures.pop(0)
+        for ending in [e for e in self._writes_to_fail if method == "write" and url.endswith(e)]:
+            raise self._writes_to_fail.pop(ending)
 
     def _get(self, url: str) -> bytes:
         names.split_oss_url(url)

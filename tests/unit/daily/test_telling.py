@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
-
 import pytest
 
 from include.daily.chain import DayBeforeUnfinishedError
 from include.daily.promotion import promote_day, roll_back
+from include.errors import RetryableError
 from include.notices import Kind
-from tests.support.daily import BAD, Days, june, opened_days, run_of
-from tests.support.fakes import MemoryObjects
-
-MODEL = Path(__file__).resolve().parents[2] / "include" / "models" / "movielens"
-
-
-@pytest.fixture
-def days(tmp_path: Path) -> Iterator[Days]:
-    with opened_days(MODEL, tmp_path / "store.db", MemoryObjects()) as days:
-        yield days
+from tests.unit.daily.conftest import BAD, june
 
 
 def test_a_promoted_day_is_told_once_however_often_it_is_published(days):
@@ -75,8 +63,7 @@ def test_a_rollback_is_told_with_who_and_why(days):
 
 def test_a_day_that_waits_for_a_failed_one_says_which(days):
     days.promote(1)
-    days.begin(2)
-    days.engine.finish(run_of(2), "a task failed")
+    days.fail(2)
 
     with pytest.raises(DayBeforeUnfinishedError):
         days.begin(3)
@@ -89,8 +76,7 @@ def test_a_day_that_waits_for_a_failed_one_says_which(days):
 
 def test_a_hole_that_is_passed_over_is_told_once(days):
     days.promote(1)
-    finetune = days.plan.finetune.model_copy(update={"on_gap": "last_good"})
-    days.plan = replace(days.plan, settings=days.plan.settings.model_copy(update={"finetune": finetune}))
+    days.set(on_gap="last_good")
 
     days.begin(4)
     days.begin(4)  # a retry
@@ -106,3 +92,37 @@ def test_a_day_after_a_refused_one_has_no_hole_before_it(days):
     days.begin(3)
 
     assert [n.kind for n in days.told] == [Kind.PROMOTED, Kind.GATE_FAILED]
+
+
+def test_a_refused_day_that_is_judged_again_is_not_told_again(days):
+    begun = days.begin(1)
+    days.judge(begun, BAD)
+
+    days.judge(begun, BAD)
+
+    assert [n.kind for n in days.told] == [Kind.GATE_FAILED]
+
+
+@pytest.mark.parametrize("unwritten", ["000001.json", "current.json"])
+def test_a_day_is_told_once_its_pointer_is_there_though_a_try_failed_before(days, unwritten):
+    trained = days.train(1)
+    days.services.objects.fail_write(unwritten, RetryableError("OSS is away"))
+    with pytest.raises(RetryableError):
+        days.engine.promote(trained, by="gate")
+    assert days.told == []
+
+    days.engine.promote(trained, by="gate")
+
+    assert [n.kind for n in days.told] == [Kind.PROMOTED]
+
+
+def test_a_rollback_is_told_once_its_pointer_is_there_though_a_try_failed_before(days):
+    days.promote(1, 2)
+    days.services.objects.fail_write("current.json", RetryableError("OSS is away"))
+    with pytest.raises(RetryableError):
+        roll_back(days.services, days.plan, to=1, by="ada", reason="clicks fell")
+
+    roll_back(days.services, days.plan, to=1, by="ada", reason="clicks fell")
+
+    assert [n.kind for n in days.told] == [Kind.PROMOTED, Kind.PROMOTED, Kind.ROLLED_BACK]
+    assert days.pointer()["bizdate"] == "2022-06-01"
