@@ -379,7 +379,6 @@ def test_an_enum_is_set_and_read_and_compared_by_its_number() -> None:
     "key",
     [
         "feature_configs[embedding_dim>-1].embedding_dim",
-        "feature_configs[embedding_dim<4294967296].embedding_dim",
         "model_config.dbmtl.task_towers[weight<1e39].weight",  # a 32-bit float
     ],
 )
@@ -397,5 +396,3 @@ def test_what_a_newer_easyrec_has_is_compared_as_far_as_it_is_known() -> None:
     edits = {"feature_configs[feature_type=RawFeature].newer": 4}
     with pytest.raises(ConfigEditError, match="what NewFeature stands for is not known"):
         edit_text(text, edits, allow_unknown_fields=True)
-    with pytest.raises(ConfigEditError, match="NewFeature does not fit"):
-        edit_text(text, edits, allow_unknown_fields=["newer"])
