@@ -14,6 +14,7 @@ from include.pipeline_config.fg import Features, judge_features
 from include.pipeline_config.fields import FLOATS, INTEGERS, FieldSpec
 from include.pipeline_config.json_edits import WAY_OUT, convert_by_type, limits
 from include.pipeline_config.keys import Key, parse_keys
+from include.pipeline_config.view import Target
 
 _VARIABLE = re.compile(r"\$\{\w+\}")
 _NAME = "_name"
@@ -79,39 +80,47 @@ class _Check:
         """Check one key; the first problem of its path hides those of its values."""
         try:
             keys = parse_keys(name)
-            specs = [self.draft.view.walk(key) for key in keys]
+            judged = [self._judged(key) for key in keys]
             values = list(representatives(domain))
         except (ConfigEditError, DomainError) as error:
             self._note(name, error)
             return
+        specs = [of.spec for of in judged]
         misfits = [Problem(name, message, hint) for message, hint in _misfits(domain, specs)]
         self.problems += misfits
         if any(self.features.cannot_judge(key) for key in keys):
             self._note_hidden(name)
-        applied = False
+        fitting: list[list[tuple[Key, Any]]] = []
         for value in () if misfits else values:
             try:
                 edits = single_edits({name: value})
-                self._try(edits, specs)
+                self._try(edits, judged)
+                fitting.append(edits)
             except ConfigEditError as error:
                 self._note(name, error)
-                continue
-            if not applied:
-                applied = True
-                self._apply(name, edits)
+        if fitting:  # after all were tried: it may be what the selector asks for that changes
+            self._apply(name, fitting[0])
 
-    def _try(self, edits: Sequence[tuple[Key, Any]], specs: Sequence[FieldSpec]) -> None:
+    def _judged(self, key: Key) -> _Judged:
         view = self.draft.view
-        for (key, value), spec in zip(edits, specs, strict=True):
-            if self.features.cannot_judge(key):
-                typed = convert_by_type(key, spec, value, view)
+        spec = view.walk(key)
+        if self.features.cannot_judge(key):
+            return _Judged(spec)
+        target = view.select(key)[0]
+        if self.as_json and (lacking := view.incomparable(key)):
+            message = f"EasyRec stops at {lacking}, which lacks the field that is compared"
+            raise ConfigEditError(message, where=key.text, hint=WAY_OUT)
+        return _Judged(spec, target)
+
+    def _try(self, edits: Sequence[tuple[Key, Any]], judged: Sequence[_Judged]) -> None:
+        view = self.draft.view
+        for (key, value), of in zip(edits, judged, strict=True):
+            if of.target is None:
+                typed = convert_by_type(key, of.spec, value, view)
             else:
-                typed = self.draft.convert(view.select(key)[0], value, key)
-                if self.as_json and (lacking := view.incomparable(key)):
-                    message = f"EasyRec stops at {lacking}, which lacks the field that is compared"
-                    raise ConfigEditError(message, where=key.text, hint=WAY_OUT)
+                typed = self.draft.convert(of.target, value, key)
             if self.as_json:
-                for reason in limits(key, spec, typed, view):
+                for reason in limits(key, of.spec, typed, view):
                     message = f"edit_config_json can't carry this: {reason}"
                     raise ConfigEditError(message, where=key.text, hint=WAY_OUT)
 
@@ -139,6 +148,14 @@ class _Check:
                 fatal=False,
             )
         )
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What a key names: its field, and its first target where the elements can be seen."""
+
+    spec: FieldSpec
+    target: Target | None = None
 
 
 class DomainError(ValueError):

@@ -21,6 +21,7 @@ from include.pipeline_config.messages import (
     value_for,
 )
 from include.pipeline_config.reader import Body, Field, Scalar, Sequenced, parse
+from include.pipeline_config.reparse import respliced
 from include.pipeline_config.values import same, write_scalar
 from include.pipeline_config.view import Place, Target, View
 
@@ -140,8 +141,7 @@ class Draft:
 
     def _replace(self, splices: Sequence[layout.Splice]) -> None:
         if splices:
-            text = layout.spliced(self.view.document.text, splices)
-            self.view = View(parse(text), table(), self._allow_unknown)
+            self.view = View(respliced(self.view.document, splices), table(), self._allow_unknown)
             self._literals = {}
 
 

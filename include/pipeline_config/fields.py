@@ -41,7 +41,8 @@ class FieldTable:
 
     root: str
     messages: Mapping[str, Mapping[str, FieldSpec]]
-    enums: Mapping[str, tuple[str, ...]]
+    enums: Mapping[str, Mapping[str, int]]
+    """Names of each enum's values and their numbers, by which EasyRec compares; the first is the default."""
     maps: frozenset[str]
 
     def branches(self, spec: FieldSpec) -> tuple[str, ...]:
@@ -91,7 +92,7 @@ def table() -> FieldTable:
     return FieldTable(
         root=raw["root"],
         messages=messages,
-        enums={name: tuple(values) for name, values in raw["enums"].items()},
+        enums=raw["enums"],
         maps=frozenset(name for name, message in raw["messages"].items() if message.get("map_entry")),
     )
 

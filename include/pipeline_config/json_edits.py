@@ -105,6 +105,8 @@ def _key_limits(key: Key, view: View) -> Iterator[str]:
         message = spec.type
         if re.search(r"\s\[", step.text):
             yield f"EasyRec takes the blank before [ in {step.text} for a part of the name"
+        if isinstance(step.selector, Range) and re.search(r"[\[:]\s+[:\]]", step.text):
+            yield f"EasyRec can't read the blank in {step.text}"
         if step.selector is not None and spec.type in view.table.maps:
             yield f"EasyRec can't select from the map {step.name}"
         if isinstance(step.selector, Condition):
@@ -127,11 +129,12 @@ def _condition_limits(
         yield f"EasyRec can't compare the slice in [{inner}]"
     of = view.walk(Key(key.text, condition.path), spec.type)
     exact = condition.value == condition.value.strip()
-    if of.kind == "enum" and (of.repeated or not _nested_in(of.type, of.owner) or not exact):
+    whole = re.fullmatch(r"\s*[-+]?[0-9]+\s*", condition.value)
+    if of.kind == "enum" and not whole and (of.repeated or not _nested_in(of.type, of.owner) or not exact):
         yield f"EasyRec doesn't find {condition.value!r} in the enum {of.type} from here"
     elif of.type == "bool" and not exact:
         yield f"EasyRec doesn't read {condition.value!r} as a boolean"
-    elif "int" in of.type and not re.fullmatch(r"\s*[-+]?[0-9]+\s*", condition.value):
+    elif "int" in of.type and not whole:
         yield f"EasyRec doesn't read {condition.value!r} as an integer"
 
 
@@ -149,8 +152,8 @@ def json_value(value: Any) -> str:
     if isinstance(value, Message):
         return _dump(inline_value(value, Style()))
     if isinstance(value, (tuple, list)):
-        if any(isinstance(item, (EnumName, RawLiteral, Message)) or _special(item) for item in value):
-            return _dump(inline_value(tuple(value), Style()))  # EasyRec would put quotes around the names
+        if any(map(_needs_text_format, value)):
+            return _dump(inline_value(tuple(value), Style()))
         return f"[{', '.join(json_value(item) for item in value)}]"
     if isinstance(value, str):
         return _dump(str(value))
@@ -160,6 +163,13 @@ def json_value(value: Any) -> str:
         return f'"{value!r}"'
     number, exponent, power = repr(value).partition("e")
     return f"{number if '.' in number else number + '.0'}{exponent}{power}"
+
+
+def _needs_text_format(item: Any) -> bool:
+    """Whether EasyRec's text of a list, which is Python's, is not text format: quoted names, ``\\x80``."""
+    if isinstance(item, str):
+        return isinstance(item, (EnumName, RawLiteral)) or not item.isprintable()
+    return isinstance(item, Message) or _special(item)
 
 
 def _special(value: Any) -> bool:

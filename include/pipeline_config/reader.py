@@ -48,11 +48,11 @@ class Body:
 
     __slots__ = ("end", "fields", "opener", "start")
 
-    def __init__(self, start: int, end: int, opener: str) -> None:
+    def __init__(self, start: int, end: int, opener: str, fields: list[Field] | None = None) -> None:
         self.start = start
         self.end = end
         self.opener = opener
-        self.fields: list[Field] = []
+        self.fields: list[Field] = [] if fields is None else fields
 
     @property
     def inner_start(self) -> int:
@@ -128,27 +128,38 @@ def position(text: str, offset: int) -> str:
 
 def parse(text: str) -> Document:
     """Read text format. Raises ConfigEditError with line and column."""
-    return Document(text, _Parser(text).run())
+    start = 1 if text.startswith("\ufeff") else 0
+    return Document(text, Body(0, len(text), "", _Parser(text, start, len(text), 0).run()))
+
+
+def parse_fields(text: str, start: int, end: int, depth: int) -> list[Field]:
+    """The fields that stand in ``text[start:end]``, ``depth`` messages deep, with their places in ``text``.
+
+    Raises ConfigEditError; what it says holds for this part alone.
+    """
+    return _Parser(text, start, end, depth).run()
 
 
 class _Parser:
     """Iterative, so that no input can exhaust Python's stack."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, start: int, end: int, depth: int) -> None:
         self.text = text
+        self.start = start
+        self.end = end
+        self.depth = depth
         # The field and, inside a list, the list that each open message belongs to.
         self.open: list[tuple[Body, Field, Sequenced | None]] = []
-        self.body = Body(0, len(text), "")
+        self.body = Body(start, end, "")
 
-    def run(self) -> Body:
-        text = self.text
+    def run(self) -> list[Field]:
+        text, end = self.text, self.end
         match = _FIELD.match
-        pos = 1 if text.startswith("\ufeff") else 0
-        root = self.body
-        fields = root.fields
+        pos = self.start
+        fields = self.body.fields
         separable = False
         while True:
-            found = match(text, pos)
+            found = match(text, pos, end)
             assert found is not None  # its last alternatives match anything
             kind = found.lastindex
             pos = found.end()
@@ -189,7 +200,7 @@ class _Parser:
                         f"'{opened.opener}' of {self.open[-1][1].name!r} is never closed",
                         f"add '{_CLOSER[opened.opener]}'",
                     )
-                return root
+                return fields
             else:
                 raise self._unexpected(found.start(8))
 
@@ -197,9 +208,9 @@ class _Parser:
         """A field whose value is a list or stands behind a line break or a comment."""
         text, name, start = self.text, found[1], found.start(1)
         colon = bool(found[2])
-        if not colon and (after := _COLON.match(text, pos)):
+        if not colon and (after := _COLON.match(text, pos, self.end)):
             colon, pos = True, after.end()
-        value = _VALUE.match(text, pos)
+        value = _VALUE.match(text, pos, self.end)
         assert value is not None
         if value.lastindex == 1:
             self._enter(name, start, colon, value.start(1), value[1], None)
@@ -220,7 +231,7 @@ class _Parser:
             self.body.fields.append(field)
             return end
         at = value.start(value.lastindex or 0)
-        if at < len(text) and text[at] in "\"'":
+        if at < self.end and text[at] in "\"'":
             raise self._unexpected(at)
         raise self._error(at, f"the value of {name!r} is missing", self._quote_hint(at))
 
@@ -230,7 +241,7 @@ class _Parser:
         assert isinstance(items, Sequenced)
         while True:
             if not first:
-                found = _VALUE.match(self.text, pos)
+                found = _VALUE.match(self.text, pos, self.end)
                 assert found is not None
                 if found.lastindex == 4:
                     return self._end_list(field, items, found.end())
@@ -238,7 +249,7 @@ class _Parser:
                     at = found.start(found.lastindex or 0)
                     raise self._error(at, f"',' or ']' is missing in the list of {field.name!r}")
                 pos = found.end()
-            found = _VALUE.match(self.text, pos)
+            found = _VALUE.match(self.text, pos, self.end)
             assert found is not None
             kind, at = found.lastindex or 0, found.start(found.lastindex or 0)
             pos = found.end()
@@ -263,7 +274,7 @@ class _Parser:
         return pos
 
     def _enter(self, name: str, start: int, colon: bool, at: int, opener: str, in_list: Field | None) -> None:
-        if len(self.open) >= MAX_DEPTH:
+        if self.depth + len(self.open) >= MAX_DEPTH:
             raise self._error(at, f"more than {MAX_DEPTH} levels of nesting")
         body = Body(at, at, opener)
         if in_list is None:
@@ -295,7 +306,7 @@ class _Parser:
         return self._list_items(field, body.end, first=False)
 
     def _string_end(self, pos: int) -> int:
-        while found := _MORE_STRING.match(self.text, pos):
+        while found := _MORE_STRING.match(self.text, pos, self.end):
             pos = found.end()
         return pos
 
@@ -305,7 +316,7 @@ class _Parser:
         return self._error(at, f"unexpected {self.text[at]!r}", self._quote_hint(at))
 
     def _quote_hint(self, at: int) -> str:
-        if at < len(self.text) and not self.text[at].isascii():
+        if at < self.end and not self.text[at].isascii():
             return "text belongs in quotes, comments begin with #"
         return ""
 

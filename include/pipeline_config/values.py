@@ -45,6 +45,11 @@ def as_float32(value: Any) -> float:
     return float(struct.unpack("<f", struct.pack("<f", value))[0])
 
 
+def as_number(text: str) -> float | None:
+    """The number that stands in ``text``; None when it is none."""
+    return float(text) if _NUMBER.fullmatch(text.strip()) else None
+
+
 def read_scalar(literal: str, spec: FieldSpec, table: FieldTable) -> Any:
     """The value of a literal in a config. ValueError when the field can't hold it."""
     if spec.kind == "unknown" or _VARIABLE.fullmatch(literal):
@@ -52,7 +57,7 @@ def read_scalar(literal: str, spec: FieldSpec, table: FieldTable) -> Any:
     if spec.kind == "enum":
         if _WORD.fullmatch(literal):
             return _enum(literal, spec, table)
-        return RawLiteral(read_integer(literal, "int32"))  # by number, which the table doesn't know
+        return _enum_by_number(read_integer(literal, "int32"), spec, table)
     if spec.type in INTEGERS:
         return read_integer(literal, spec.type)
     if spec.type in FLOATS:
@@ -69,7 +74,7 @@ def zero(spec: FieldSpec, table: FieldTable) -> Any:
     if spec.kind == "unknown":
         return None
     if spec.kind == "enum":
-        return EnumName(spec.default or table.enums[spec.type][0])
+        return EnumName(spec.default or next(iter(table.enums[spec.type])))
     if spec.type in INTEGERS:
         return int(spec.default or 0)
     if spec.type in FLOATS:
@@ -79,24 +84,22 @@ def zero(spec: FieldSpec, table: FieldTable) -> Any:
     return spec.default or ""
 
 
-def scalar_from(value: Any, spec: FieldSpec, table: FieldTable, *, finite: bool = True) -> Any:
+def scalar_from(value: Any, spec: FieldSpec, table: FieldTable, *, compared: bool = False) -> Any:
     """``value``, as a user or a tuner gives it, as ``spec`` holds it (reference R29).
 
-    Numbers may come as text, integers as ``4.0``, booleans as true/True/false/False, enums by name.
-    ValueError says what the field takes. ``finite=False`` lets NaN pass.
+    Numbers may come as text, integers as ``4.0``, booleans as true/True/false/False, enums by name or number.
+    ValueError says what the field takes. ``compared`` lets numbers pass that can only be compared with it.
     """
     if value is None or isinstance(value, (dict, list, tuple, set)):
         raise ValueError(f"it takes one {spec.type}, not {_kind(value)}")
     if spec.kind == "unknown":
         return _untyped(value)
     if spec.kind == "enum":
-        if not isinstance(value, str):
-            raise ValueError(f"{value!r} is not a name; {spec.type} takes {listed(table.enums[spec.type])}")
-        return _enum(value.strip(), spec, table)
+        return _enum_from(value, spec, table)
     if spec.type in INTEGERS:
-        return _integer(value, spec)
+        return _integer(value, spec, compared)
     if spec.type in FLOATS:
-        return _float(value, spec, finite)
+        return _float(value, spec, compared)
     if spec.type == "bool":
         return _bool(value)
     text = str(value)
@@ -116,7 +119,23 @@ def _enum(name: str, spec: FieldSpec, table: FieldTable) -> EnumName:
     return EnumName(name)
 
 
-def _integer(value: Any, spec: FieldSpec) -> int:
+def _enum_from(value: Any, spec: FieldSpec, table: FieldTable) -> EnumName:
+    text = str(value).strip()
+    if isinstance(value, bool) or not (isinstance(value, str) or _WHOLE.fullmatch(text)):
+        raise ValueError(f"{value!r} is not a name; {spec.type} takes {listed(table.enums[spec.type])}")
+    return _enum_by_number(int(text), spec, table) if _WHOLE.fullmatch(text) else _enum(text, spec, table)
+
+
+def _enum_by_number(number: int, spec: FieldSpec, table: FieldTable) -> EnumName:
+    values = table.enums[spec.type]
+    for name, its_number in values.items():
+        if its_number == number:
+            return EnumName(name)
+    numbered = listed([f"{name} ({its_number})" for name, its_number in values.items()], 30)
+    raise ValueError(f"no value of {spec.type} has the number {number}; it takes {numbered}")
+
+
+def _integer(value: Any, spec: FieldSpec, compared: bool) -> int:
     if isinstance(value, bool):
         raise ValueError(f"{value} is not a number; it takes {spec.type}")
     if isinstance(value, str):
@@ -134,14 +153,14 @@ def _integer(value: Any, spec: FieldSpec) -> int:
     except (OverflowError, ValueError, TypeError):
         whole = None
     low, high = INTEGER_RANGES[spec.type]
-    if whole is None or not low <= whole <= high:
+    if whole is None or not (compared or low <= whole <= high):
         raise ValueError(f"{value} is outside of {spec.type} ({low} … {high})")
     if whole != number:
         raise ValueError(f"{value} is not a whole number; it takes {spec.type}")
     return whole
 
 
-def _float(value: Any, spec: FieldSpec, finite: bool) -> float:
+def _float(value: Any, spec: FieldSpec, compared: bool) -> float:
     if isinstance(value, bool):
         raise ValueError(f"{value} is not a number; it takes {spec.type}")
     try:
@@ -152,9 +171,11 @@ def _float(value: Any, spec: FieldSpec, finite: bool) -> float:
             number = float(value)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{value!r} is not a number; it takes {spec.type}") from None
+    if compared:
+        return number
     if math.isinf(number) and isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         raise ValueError(f"{value} is too large for a {spec.type}")
-    if math.isnan(number) and finite:
+    if math.isnan(number):
         raise ValueError("NaN is no parameter value")
     if spec.type == "float" and math.isfinite(number) and abs(number) >= FLOAT32_MAX:
         raise ValueError(f"{value} is too large for a 32-bit float")

@@ -14,8 +14,9 @@ from typing import Any
 from include.errors import ConfigEditError
 from include.pipeline_config.fields import FieldSpec, FieldTable, listed, nearest
 from include.pipeline_config.keys import FORMS, Condition, Index, Key, Range, Step
+from include.pipeline_config.literals import is_string
 from include.pipeline_config.reader import Body, Document, Field, Scalar, Sequenced, position
-from include.pipeline_config.values import as_float32, read_scalar, scalar_from, zero
+from include.pipeline_config.values import RawLiteral, as_float32, as_number, read_scalar, scalar_from, zero
 
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
@@ -125,6 +126,8 @@ class View:
         try:
             return read_scalar(value.text, spec, self.table)
         except ValueError as error:
+            if spec.kind == "enum" and self.allow_unknown is True and not is_string(value.text):
+                return RawLiteral(value.text)  # a name that a newer EasyRec has
             raise self.error(value.start, f"{value.text} does not fit {spec.name!r}: {error}") from error
 
     def current(self, place: Place, spec: FieldSpec) -> Any:
@@ -249,28 +252,36 @@ class View:
             compared = self._compared(selector, item, spec, key)
             if compared is None:
                 continue
-            value, of = compared
-            if _COMPARE[selector.operator](value, self._wanted(selector, of, key)):
+            if self._holds(selector, *compared, key):
                 holding.append(number)
         return holding
 
-    def _wanted(self, condition: Condition, spec: FieldSpec, key: Key) -> Any:
-        if spec.kind == "enum" and condition.operator != "=":
-            raise ConfigEditError(f"{spec.name} is an enum: only = compares it", where=key.text)
+    def _holds(self, condition: Condition, value: Any, spec: FieldSpec, key: Key) -> bool:
         if spec.kind == "unknown":
-            return condition.value
-        try:
-            return scalar_from(condition.value, spec, self.table, finite=False)
-        except ValueError as error:
-            raise ConfigEditError(f"{spec.name} can't be compared: {error}", where=key.text) from error
+            wanted: Any = condition.value
+            if isinstance(value, RawLiteral) and None not in (pair := (as_number(value), as_number(wanted))):
+                value, wanted = pair
+        else:
+            try:
+                if isinstance(value, RawLiteral):
+                    raise ValueError(f"what {value} stands for is not known here")
+                wanted = scalar_from(condition.value, spec, self.table, compared=True)
+            except ValueError as error:
+                raise ConfigEditError(f"{spec.name} can't be compared: {error}", where=key.text) from error
+            if spec.kind == "enum":  # as EasyRec does it
+                value, wanted = (self.table.enums[spec.type][name] for name in (value, wanted))
+        return _COMPARE[condition.operator](value, wanted)
 
     def _compared(
         self, condition: Condition, item: Scalar | Body, spec: FieldSpec, key: Key
     ) -> tuple[Any, FieldSpec] | None:
         """The value that the condition looks at in one element; None when it isn't there."""
-        place = Place(spec.type, (self.body(item, spec),))
+        body = self.body(item, spec)
+        if found := self._plain(condition.path, body, spec.type):
+            literal, of = found
+            return self._as_compared(self.scalar(literal, of), of), of
         try:
-            target = self.select(Key(key.text, condition.path), place)[-1]
+            target = self.select(Key(key.text, condition.path), Place(spec.type, (body,)))[-1]
         except _NothingThereError:
             return None
         of = target.spec
@@ -288,8 +299,27 @@ class View:
             return None
         else:
             value = self.current(target.place, of)
-        # A float field holds 32 bits: EasyRec compares that, e.g. 0.10000000149 for 0.1, with the key's number.
-        return (as_float32(value) if of.type == "float" else value), of
+        return self._as_compared(value, of), of
+
+    def _plain(self, path: Sequence[Step], body: Body, message: str) -> tuple[Scalar, FieldSpec] | None:
+        """What nearly all conditions look at, found fast: one literal that stands in the element itself."""
+        step, *deeper = path
+        spec = self.table.messages.get(message, {}).get(step.name)
+        if deeper or spec is None or spec.is_message or spec.oneof:
+            return None
+        values = [field.value for field in body.fields if field.name == step.name]
+        if spec.repeated and isinstance(step.selector, Index) and len(values) == 1:
+            items = values[0].items if isinstance(values[0], Sequenced) else values
+            at = step.selector.at
+            value = items[at] if -len(items) <= at < len(items) else None
+        else:
+            value = values[0] if len(values) == 1 and not spec.repeated and step.selector is None else None
+        return (value, spec) if isinstance(value, Scalar) else None
+
+    @staticmethod
+    def _as_compared(value: Any, spec: FieldSpec) -> Any:
+        """A float field holds 32 bits: EasyRec compares that, e.g. 0.10000000149 for 0.1, with the key's number."""
+        return as_float32(value) if spec.type == "float" and isinstance(value, float) else value
 
     def _nothing(self, places: Sequence[Place], step: Step, key: Key) -> ConfigEditError:
         """The error for a selector that no element passes: what there is instead."""

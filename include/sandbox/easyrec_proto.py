@@ -1,8 +1,8 @@
 """EasyRec's pipeline config as protobuf messages built at run time from the field table.
 
-The table (``include/pipeline_config/easyrec_fields.json``) has names, types and defaults but no field
-numbers: text format needs none, so they are simply counted. Never serialize these messages to bytes that
-leave the process.
+The table (``include/pipeline_config/easyrec_fields.json``) has names, types, defaults and the numbers of enum
+values but no field numbers: text format needs none, so they are simply counted. Never serialize these
+messages to bytes that leave the process.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _file(table: dict[str, Any]) -> descriptor_pb2.FileDescriptorProto:
         outer, _, inner = name.rpartition(".")
         # Nested enums must stay nested: EasyRec finds a value's number as an attribute of the message.
         enum = (node(outer).enum_type if outer else file.enum_type).add(name=inner)
-        for number, value in enumerate(values):
+        for value, number in values.items():
             enum.value.add(name=value, number=number)
     return file
 

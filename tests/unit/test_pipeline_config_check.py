@@ -115,6 +115,13 @@ def test_a_key_is_tried_on_what_the_keys_before_it_make() -> None:
     assert len(check_edits(TEXT, {inner: choice(2), whole: choice(value)})) == 1
 
 
+def test_every_value_is_tried_before_the_one_that_changes_what_the_selector_asks_for() -> None:
+    assert check_edits(TEXT, {"feature_configs[embedding_dim=16].embedding_dim": choice(4, 8, 32)}) == []
+    key = "feature_configs[embedding_dim=4].embedding_dim"
+    [problem] = check_edits(TEXT, {"feature_configs[:].embedding_dim": choice(8, 4), key: choice(1)})
+    assert (problem.key, problem.message) == (key, "nothing matches feature_configs[embedding_dim=4]")
+
+
 def test_nested_choices_are_looked_into() -> None:
     space = {
         "optimizer": choice(
@@ -190,6 +197,10 @@ CARRIED = {
     "data_config.separator": "1e-05",
     "train_config.incr_save_config.fs": "{}",
     "data_config.input_type;data_config.num_epochs": "CSVInput;3",
+    "feature_configs[feature_type=1].sub_feature_type": 1,
+    "model_config.feature_groups[wide_deep=0].group_name": "x",
+    "feature_configs[embedding_dim>=-4294967296].max_partitions": 3,
+    "data_config.label_fields": ["\x80", "\u2028", "a\u00a0b"],
 }
 
 
@@ -232,6 +243,7 @@ def test_json_values_have_the_type_of_their_field() -> None:
         ("data_config.input_fields[0].input_type", "INT64", "enum DatasetConfig.FieldType"),
         ("feature_configs[embedding_dim=16e0].embedding_dim", 4, "integer"),
         ("feature_configs[boundaries[0]=1].embedding_dim", 4, r"feature_configs\[0\]"),
+        ("feature_configs[0: ].embedding_dim", 4, "blank"),
         ("feature_configs" + "[0]" + " " * 1020 + ".embedding_dim", 4, "too long"),
     ],
 )

@@ -282,6 +282,11 @@ def test_selectors_take_dots_brackets_and_separators_in_values() -> None:
         ("train_config.sync_replicas", "yes", "true or false", ""),
         ("train_config.sync_replicas", 1, "true or false", ""),
         ("data_config.input_type", "CSVInpt", "CSVInput", ""),
+        ("data_config.input_type", 1, r"number 1; it takes .*OdpsInput \(2\)", ""),
+        ("data_config.input_type", True, "not a name", ""),
+        ("data_config.input_type", 2.0, "not a name", ""),
+        ("feature_configs[feature_type=99].embedding_dim", 1, "no value of .* has the number 99", ""),
+        ("feature_configs[embedding_dim<0.5].embedding_dim", 1, "not a whole number", ""),
         ("model_config.dbmtl.bottom_dnn.hidden_units", [1, "x"], "not a number", ""),
         ("model_config.dbmtl.bottom_dnn.hidden_units", "[1, 2", "can't be read as a list", ""),
         (
@@ -352,3 +357,42 @@ def test_fields_of_a_newer_easyrec_are_edited_when_they_are_allowed() -> None:
     assert (
         edit_text(text, edits, allow_unknown_fields=["new_field", "TrainConfig.newer", "newest"]) == expected
     )
+
+
+def test_an_enum_is_set_and_read_and_compared_by_its_number() -> None:
+    assert values_at("data_config { input_type: 12 }", "data_config.input_type") == ["CSVInputEx"]
+    for value in (12, "12", " 12 "):
+        edited = edit_text(FLAT, {"data_config.input_type": value})
+        assert edited == FLAT.replace("CSVInput", "CSVInputEx")
+    by_number = "data_config { input_type: 12 }"
+    assert edit_text(by_number, {"data_config.input_type": "CSVInputEx"}) == by_number
+    assert values_at(FLAT, "feature_configs[feature_type>=RawFeature].feature_type") == [
+        "RawFeature",
+        "TagFeature",
+    ]
+    assert values_at(FLAT, "feature_configs[feature_type<1].feature_type") == ["IdFeature"]
+    fields = "data_config { input_fields { input_type: BOOL } input_fields { input_type: FLOAT } }"
+    assert values_at(fields, "data_config.input_fields[input_type=4].input_type") == ["FLOAT"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "feature_configs[embedding_dim>-1].embedding_dim",
+        "model_config.dbmtl.task_towers[weight<1e39].weight",  # a 32-bit float
+    ],
+)
+def test_a_field_is_compared_with_a_number_that_it_could_not_hold(key: str) -> None:
+    every = re.sub(r"\[.*\]", "[:]", key)
+    assert values_at(FLAT, key) == values_at(FLAT, every)
+
+
+def test_what_a_newer_easyrec_has_is_compared_as_far_as_it_is_known() -> None:
+    text = "feature_configs { newer: 16 feature_type: NewFeature } feature_configs { newer: 9 }"
+    edited = edit_text(text, {"feature_configs[newer>=9].newer": 4}, allow_unknown_fields=True)
+    assert edited == text.replace("16", "4").replace("9", "4")  # as numbers: "16" comes before "9" as text
+    edited = edit_text(text, {"feature_configs[0].embedding_dim": 4}, allow_unknown_fields=True)
+    assert "embedding_dim: 4" in edited
+    edits = {"feature_configs[feature_type=RawFeature].newer": 4}
+    with pytest.raises(ConfigEditError, match="what NewFeature stands for is not known"):
+        edit_text(text, edits, allow_unknown_fields=True)

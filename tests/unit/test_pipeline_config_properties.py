@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 
 from include.errors import ConfigEditError
 from include.pipeline_config import difference, edit_text, values_at
-from include.pipeline_config.reader import parse
+from include.pipeline_config.layout import Splice, spliced
+from include.pipeline_config.reader import Body, Document, Scalar, parse
+from include.pipeline_config.reparse import respliced
 from include.sandbox.easyrec_proto import config_class
 
 INTEGERS = {
@@ -222,6 +225,97 @@ def test_a_message_given_as_text_replaces_the_message(seed: int) -> None:
     edited = edit_text(text, edits)
     assert printed(merged(edited)) == printed(message)
     assert edit_text(edited, edits) == edited
+
+
+def tree(node: Any) -> Any:
+    """Everything that is known of a node, comparable."""
+    if isinstance(node, Scalar):
+        return node.start, node.end, node.text
+    if isinstance(node, Body):
+        fields = [(f.name, f.start, f.full_end, f.colon, tree(f.value)) for f in node.fields]
+        return node.start, node.end, node.opener, fields
+    return node.start, node.end, [tree(item) for item in node.items]
+
+
+def read(make: Callable[[], Document]) -> Any:
+    try:
+        document = make()
+    except ConfigEditError as error:
+        return str(error)
+    return document.text, tree(document.root)
+
+
+NEWLINE_COMMENT = "#c\n"
+FITTING = [
+    "",
+    " ",
+    "\n",
+    NEWLINE_COMMENT,
+    "a:1 ",
+    " b:'u' ",
+    "c{}",
+    "b {\n c: 2\n}\n",
+    "1",
+    "W",
+    "'u'",
+    "a:1#",
+]
+BREAKING = [*FITTING, *'\r#,;:[]{}<>.-$x"']
+
+
+def dense(rng: random.Random, depth: int = 0) -> str:
+    """A config whose parts touch each other wherever text format lets them."""
+    parts = []
+    for _ in range(rng.randint(0 if depth else 1, 3)):
+        literal = rng.choice(['"s"', "'t'", '"s""t"', "1", ".5", "- 1", "W", "${v}", "[1,W]", "[]"])
+        if depth < 3 and rng.random() < 0.5:
+            opener, closer = rng.choice(["{}", "<>"])
+            inner = f"{opener}{dense(rng, depth + 1)}{rng.choice(['', ' ', NEWLINE_COMMENT])}{closer}"
+            literal = rng.choice([inner, inner, f"[{inner}]", f"[{inner},{{}}]"])
+        end = rng.choice(["", ",", ";", " ", "\n", NEWLINE_COMMENT])
+        if not end and literal[-1] not in "\"'}>]":
+            end = " "
+        parts.append(f"{rng.choice('abc')}:{literal}{end}")
+    return "".join(parts)
+
+
+def random_splice(document: Document, rng: random.Random) -> Splice:
+    """Mostly at the ends of fields and values, where the editor's own lie."""
+    ends = {0, len(document.text), rng.randint(0, len(document.text))}
+    pending: list[Any] = [document.root]
+    while pending:
+        node = pending.pop()
+        ends |= {node.start, node.end}
+        if isinstance(node, Body):
+            ends |= {node.inner_start, node.inner_end, *(f.start for f in node.fields)}
+            ends |= {f.full_end for f in node.fields}
+            pending += [f.value for f in node.fields]
+        elif not isinstance(node, Scalar):
+            pending += node.items
+    at = sorted(ends)
+    first = rng.randrange(len(at))
+    last = min(len(at) - 1, first + rng.choice([0, 0, 1, 1, 2, 5]))
+    return at[first], at[last], rng.choice(FITTING if rng.random() < 0.7 else BREAKING)
+
+
+@settings(max_examples=600, deadline=None)
+@given(SEEDS)
+def test_a_tree_after_splices_is_the_tree_of_the_new_text(seed: int) -> None:
+    rng = random.Random(seed)
+    document = parse(rng.choice(["", "", "\ufeff"]) + dense(rng))
+    before = tree(document.root)
+    splices = [random_splice(document, rng) for _ in range(rng.choice([1, 1, 2, 3]))]
+    text = spliced(document.text, splices)
+    assert read(lambda: respliced(document, splices)) == read(lambda: parse(text))
+    assert tree(document.root) == before  # also after an error
+
+
+def test_nesting_is_counted_across_splices() -> None:
+    text = "a {" * 60 + "b: 1" + "}" * 60
+    deeper = "c {" * 41 + "}" * 41
+    at = text.index("b")
+    with pytest.raises(ConfigEditError, match="100 levels"):
+        respliced(parse(text), [(at, at + 4, deeper)])
 
 
 @settings(max_examples=200, deadline=None)
