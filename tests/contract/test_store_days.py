@@ -738,6 +738,20 @@ class TestLeases:
         assert not self.ask(store, "c", 19, live_for=timedelta(seconds=60)).held
         assert self.ask(store, "c", 19, live_for=timedelta(seconds=3)).held
 
+    def test_one_that_no_longer_asks_leaves_the_line_though_another_holds(
+        self, store: ExperimentStore
+    ) -> None:
+        store.try_lease("cvr", run=run("other-model"), bizdate=june(1), live_for=LIVE)
+        self.ask(store, "a", 17)
+        self.ask(store, "dead", 16)
+        for _ in range(5):
+            self.ask(store, "c", 19, live_for=timedelta(seconds=3))
+        assert [each.run.run_id for each in store.leases("ctr")] == ["a", "c"]
+        assert [each.held for each in store.leases("cvr")] == [True]
+        assert not self.ask(store, "dead", 16).held
+        store.release_lease("ctr", run=run("a"))
+        assert self.ask(store, "dead", 16).held  # it came back, and is first again
+
     def test_a_silent_holder_keeps_it(self, store: ExperimentStore) -> None:
         self.ask(store, "a", 17)
         for _ in range(5):
