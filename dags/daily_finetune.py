@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from easyrec.daily import DayTasks, catches_up, form, run_failure_callback, schedule, start_date
+from easyrec.daily import DayTasks, catches_up, end_date, form, run_failure_callback, schedule, start_date
 from easyrec.discovery import finetune_models
 from easyrec.docs import DAILY_FINETUNE
 
@@ -13,7 +13,9 @@ for model in finetune_models():
         dag_id=f"daily_finetune_{model.name}",
         schedule=schedule(model),
         start_date=start_date(model),
+        end_date=end_date(model),
         catchup=catches_up(model),
+        is_paused_upon_creation=True,  # every day costs a job: a person turns the schedule on
         max_active_runs=16,  # one trains at a time: the lease of the chain sees to it
         tags=["easyrec", "finetune", model.name],
         doc_md=model.problem or DAILY_FINETUNE,

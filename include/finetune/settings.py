@@ -6,7 +6,7 @@ import re
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from include.errors import ConfigError
 from include.finetune import calendar
@@ -56,6 +56,8 @@ class FinetuneSettings(BaseModel):
     first_bizdate: Annotated[date | None, BeforeValidator(_day)] = None
     """The first day of the chain: the schedule catches up from here, in order. Without it only the newest
     day runs by schedule; older ones by backfill."""
+    last_bizdate: Annotated[date | None, BeforeValidator(_day)] = None
+    """The last day there is data for: the schedule makes no run after it."""
     start_from: str = BEGIN
     """Checkpoint of the first day: ``begin`` (best trial of the newest finished begin search), the id of an
     experiment, or an OSS path (a model_dir or an exact ``…/model.ckpt-N``)."""
@@ -98,3 +100,10 @@ class FinetuneSettings(BaseModel):
         if value and not re.fullmatch(r"oss://[^/]+/.+", value):
             raise ValueError("not an OSS folder: write oss://<bucket>/<path>")
         return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _days_in_order(self) -> FinetuneSettings:
+        first, last = self.first_bizdate, self.last_bizdate
+        if first is not None and last is not None and last < first:
+            raise ValueError(f"last_bizdate {last} comes before first_bizdate {first}")
+        return self

@@ -53,6 +53,14 @@ def start_date(model: ModelFolder[FinetunePlan]) -> datetime:
     return datetime.combine(first, time.min, time_zone(finetune.timezone if finetune else "UTC"))
 
 
+def end_date(model: ModelFolder[FinetunePlan]) -> datetime | None:
+    """The end of the last business date; None when days go on."""
+    finetune = model.plan.finetune if model.plan is not None else None
+    if finetune is None or finetune.last_bizdate is None:
+        return None
+    return datetime.combine(finetune.last_bizdate, time.max, time_zone(finetune.timezone))
+
+
 def catches_up(model: ModelFolder[FinetunePlan]) -> bool:
     return model.plan is not None and model.plan.finetune.first_bizdate is not None
 

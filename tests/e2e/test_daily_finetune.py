@@ -1,0 +1,284 @@
+"""The daily finetune in a real Airflow: a backfill in which things go wrong, and a person's runs after it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import pytest
+
+from include.adapters.maxcompute import MaxComputeJobs
+from include.finetune import calendar
+from include.jobs import ini
+from include.pipeline_config import values_at
+from include.ports import JobPayload
+from include.sandbox.data import DAILY, PROJECT
+from include.store import Day, DayState
+from scripts.local_airflow import AirflowDidNotStart
+from tests.support.sandboxed import maxcompute_credentials
+
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
+
+MODEL = "shop"
+DAG_ID = f"daily_finetune_{MODEL}"
+FIRST, SECOND, THIRD = date(1997, 11, 19), date(1997, 11, 20), date(1997, 11, 21)
+ORIGIN = f"oss://sandbox-bucket/{MODEL}/origin"
+SETTINGS = f"""
+poll_seconds: 0.5
+max_training_hours: 0.05
+max_trial_retries: 0
+lost_answer_seconds: 5
+finetune:
+  start_from: {ORIGIN}
+  last_bizdate: {THIRD}
+  pipeline_config: origin
+  wait_poll_seconds: 1
+"""
+CHECKPOINT = "train_config.fine_tune_checkpoint"
+SCHEDULE = "train_config.optimizer_config.adam_optimizer.learning_rate.exponential_decay_learning_rate"
+RATE = f"{SCHEDULE}.initial_learning_rate"
+
+
+def model_dir(day: date, suffix: str = "") -> str:
+    return f"oss://sandbox-bucket/{MODEL}/finetune/{day:%Y%m%d}_model{suffix}"
+
+
+@dataclass
+class Chain:
+    """The model's days as its user sees them: runs in the grid, jobs in the service's books, the store."""
+
+    world: Any
+    noted: dict[str, Any] = field(default_factory=dict)
+    """What was seen while it went on."""
+
+    def backfill(self, first: date, last: date) -> None:
+        command = (
+            "backfill", "create", "--dag-id", DAG_ID, "--reprocess-behavior", "failed",
+            "--from-date", f"{first}T00:00+08:00", "--to-date", f"{last}T23:59+08:00",
+        )  # fmt: skip
+        for _ in range(10):
+            try:
+                self.world.airflow.run_cli(*command)
+                return
+            except AirflowDidNotStart as error:
+                # SQLite refuses at once, time-out or not, to write after reading what another changed since.
+                if "database is locked" not in str(error):
+                    raise
+            for left in self.world.airflow.api("GET", f"/backfills?dag_id={DAG_ID}")["backfills"]:
+                if left["completed_at"] is None:  # it has no runs, and is in the way of the next
+                    self.world.airflow.api("PUT", f"/backfills/{left['id']}/cancel")
+        pytest.fail("the database of the local Airflow stays locked")
+
+    def runs(self) -> dict[str, dict[str, Any]]:
+        found = self.world.airflow.api("GET", f"/dags/{DAG_ID}/dagRuns?order_by=id")["dag_runs"]
+        return {run["dag_run_id"]: run for run in found}
+
+    def run_of(self, day: date) -> str:
+        """The backfill's run of a day."""
+        return next(
+            i for i, run in self.runs().items()
+            if (run["logical_date"] or "").startswith(f"{calendar.previous(day)}T18:00")
+        )  # fmt: skip
+
+    def task(self, run_id: str, task_id: str) -> dict[str, Any]:
+        found = self.world.airflow.task_instances(DAG_ID, run_id)
+        return next(t for t in found if t["task_id"] == task_id)
+
+    def wait_for_task(self, run_id: str, task_id: str, state: str) -> None:
+        self.world.wait(
+            lambda: self.task(run_id, task_id)["state"] == state, f"{task_id} of {run_id} is {state}"
+        )
+
+    def log_of(self, run_id: str, task_id: str) -> str:
+        path = f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/{task_id}/logs/1"
+        return json.dumps(self.world.airflow.api("GET", path), ensure_ascii=False)
+
+    def wait_for_end(self, run_id: str) -> str:
+        def ended() -> str | None:
+            state = self.world.airflow.run_state(DAG_ID, run_id)
+            return state if state in ("success", "failed") else None
+
+        return str(self.world.wait(ended, f"{run_id} ends"))
+
+    def clear_failed(self, run_id: str) -> None:
+        body = {"dry_run": False, "dag_run_id": run_id, "only_failed": True, "reset_dag_runs": True}
+        self.world.airflow.api("POST", f"/dags/{DAG_ID}/clearTaskInstances", body)
+
+    def jobs(self, day: date | None = None) -> list[dict[str, Any]]:
+        """What the service itself knows of the trainings, in order."""
+        start = f"{MODEL}/finetune/{day:%Y%m%d}_" if day else f"{MODEL}/finetune/"
+        every = self.world.control("GET", "/books")["instances"]
+        mine = [i for i in every if start in i["parameters"].get("model_dir", "")]
+        return sorted(mine, key=lambda i: i["started"])
+
+    def day(self, bizdate: date) -> Day:
+        """The newest row of a day."""
+        return [d for d in self.world.store.days(MODEL) if d.bizdate == bizdate][-1]
+
+    def message_of(self, run_id: str, task_id: str, words: str) -> str:
+        """The task's log, once these words are in it."""
+
+        def said() -> str:
+            log = self.log_of(run_id, task_id)
+            return log if words in log else ""
+
+        return str(self.world.wait(said, f"{task_id} of {run_id} says {words!r}", seconds=60))
+
+    def saved_config(self, folder: str) -> str:
+        key = folder.split("/", 3)[3] + "/pipeline.config"
+        return self.world.sandbox.buckets.read(self.world.endpoints.bucket, key).decode()
+
+
+@pytest.fixture(scope="module")
+def chain(world) -> Iterator[Chain]:
+    """A model folder that a person adds and turns on; its chain starts from a model trained by hand."""
+    source, folder = world.models / "movielens", world.models / MODEL
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("begin"))
+    path = folder / "finetune" / "config_finetune.ini"
+    parts = path.read_text().replace("/movielens/finetune/", f"/{MODEL}/finetune/").split("\n[")
+    path.write_text("\n[".join(p for p in parts if not p.startswith("export")))
+    (folder / "model.yml").write_text(SETTINGS)
+    train_origin(world, ini.load(path, for_search=False))
+
+    world.airflow.wait_for_dag("daily_finetune_movielens")
+    token = world.airflow.api("GET", "/dags/daily_finetune_movielens")["file_token"]
+    world.airflow.api("PUT", f"/parseDagFile/{token}")
+    world.airflow.wait_for_dag(DAG_ID)
+    chain = Chain(world)
+    chain.noted["paused at first"] = world.airflow.api("GET", f"/dags/{DAG_ID}")["is_paused"]
+    world.airflow.api("PATCH", f"/dags/{DAG_ID}", {"is_paused": False})
+    yield chain
+    shutil.rmtree(folder)
+
+
+def train_origin(world, job: ini.JobConfig) -> None:
+    values = calendar.render_all(job.of("train"), calendar.previous(FIRST))
+    values |= {"model_dir": ORIGIN, "edit_config_json": "{}"}
+    jobs = MaxComputeJobs(maxcompute_credentials(world.endpoints))
+    job_id = jobs.submit(
+        JobPayload(job.xflow_name, job.xflow_project, values), submission_key="origin", store_uuid="by-hand"
+    )
+    world.wait(lambda: jobs.status(job_id).state.is_terminal, "the first model is trained")
+
+
+@pytest.fixture(scope="module")
+def backfilled(world, chain) -> Chain:
+    """Three days by one command. The first day's training is killed while it submits, the second day's job
+    fails until a person clears it, and the third day's partitions are late."""
+    late = f"dt={calendar.following(THIRD):%Y%m%d}"
+    rows = world.sandbox.tables.read(PROJECT, DAILY, late)
+    world.sandbox.tables.drop_partition(PROJECT, DAILY, late)
+    world.fault(service="odps", kind="slow", method="POST", path="/instances", seconds=3.0)
+    world.fault(service="job", kind="job_fail", path=f"{MODEL}/finetune/{SECOND:%Y%m%d}_")
+
+    chain.backfill(FIRST, THIRD)
+    first, second, third = (chain.run_of(day) for day in (FIRST, SECOND, THIRD))
+    world.wait(lambda: world.control("GET", "/faults")["injected"], "the first submit has arrived")
+    os.kill(chain.task(first, "train")["pid"], signal.SIGKILL)
+    assert chain.wait_for_end(first) == "success"
+    chain.wait_for_task(third, "wait_partitions", "deferred")
+    assert chain.wait_for_end(second) == "failed"
+    chain.noted["partitions"] = chain.log_of(third, "wait_partitions")
+    chain.noted["second failed"] = chain.day(SECOND)
+
+    world.sandbox.tables.add_partition(PROJECT, DAILY, late, rows)
+    chain.wait_for_task(third, "resolve_checkpoint", "deferred")
+    chain.noted["third"] = chain.message_of(third, "resolve_checkpoint", "goes on by itself")
+    chain.noted["jobs of third"] = chain.jobs(THIRD)
+
+    chain.clear_failed(second)
+    assert chain.wait_for_end(second) == "success"
+    assert chain.wait_for_end(third) == "success"
+    return chain
+
+
+def test_the_daily_schedule_is_off_until_a_person_turns_it_on(chain):
+    assert chain.noted["paused at first"] is True
+
+
+def test_the_schedule_makes_no_run_after_the_last_day(backfilled):
+    assert {run["run_type"] for run in backfilled.runs().values()} == {"backfill"}
+
+
+def test_a_backfill_trains_each_day_once_in_order_on_its_own_partitions(backfilled):
+    good = [j for j in backfilled.jobs() if j["parameters"]["model_dir"] != model_dir(SECOND)]
+
+    assert [j["parameters"]["train_tables"][-8:] for j in good] == ["19971119", "19971120", "19971121"]
+    assert [j["parameters"]["eval_tables"][-8:] for j in good] == ["19971120", "19971121", "19971122"]
+    every = backfilled.jobs()
+    assert all(before["ended"] <= after["started"] for before, after in itertools.pairwise(every))
+
+
+def test_every_day_continues_from_the_exact_checkpoint_of_the_day_before(world, backfilled):
+    origin = world.store.current_chain(MODEL).origin
+    days = [backfilled.day(d) for d in (FIRST, SECOND, THIRD)]
+
+    assert [d.state for d in days] == [DayState.PROMOTED] * 3
+    assert origin.checkpoint.startswith(f"{ORIGIN}/model.ckpt-")
+    came_from = [values_at(backfilled.saved_config(d.model_dir), CHECKPOINT)[0] for d in days]
+    assert came_from == [origin.checkpoint, days[0].checkpoint_out, days[1].checkpoint_out]
+    assert all(d.checkpoint_out.startswith(f"{d.model_dir}/model.ckpt-") for d in days)
+
+
+def test_every_day_learns_at_the_rate_at_which_the_origin_ended(world, backfilled):
+    (rate,) = world.store.current_chain(MODEL).origin.learning_rates
+
+    assert 0 < rate < 0.0005
+    for day in (FIRST, SECOND, THIRD):
+        saved = backfilled.saved_config(backfilled.day(day).model_dir)
+        assert values_at(saved, RATE)[0] == pytest.approx(rate, rel=1e-6)
+
+
+def test_a_training_killed_while_it_submits_costs_no_second_job(backfilled):
+    train = backfilled.task(backfilled.run_of(FIRST), "train")
+
+    assert train["try_number"] == 2
+    assert len(backfilled.jobs(FIRST)) == 1
+
+
+def test_a_day_whose_partitions_are_late_waits_for_them_by_name(backfilled):
+    assert "waiting until" in backfilled.noted["partitions"]
+    assert "ratings_daily/dt=19971122" in backfilled.noted["partitions"]
+    assert len(backfilled.jobs(THIRD)) == 1
+
+
+def test_a_failed_day_stops_the_chain_until_it_is_cleared(backfilled):
+    assert backfilled.noted["second failed"].state is DayState.FAILED
+    assert "1997-11-21 waits for 1997-11-20 (failed)" in backfilled.noted["third"]
+    assert backfilled.noted["jobs of third"] == []
+    failed, mended = backfilled.jobs(SECOND)
+    assert failed["parameters"]["model_dir"] == model_dir(SECOND)
+    assert mended["parameters"]["model_dir"] == backfilled.day(SECOND).model_dir
+
+
+def test_promotions_are_numbered_in_the_order_of_the_days(world, backfilled):
+    promotions = [p for p in world.store.promotions(MODEL) if p.repeat == backfilled.day(p.bizdate).repeat]
+
+    assert [(p.number, p.bizdate) for p in promotions] == [(1, FIRST), (2, SECOND), (3, THIRD)]
+    assert world.store.leases(MODEL) == []
+
+
+def test_a_day_that_is_done_is_skipped_and_trained_afresh_when_a_person_insists(world, backfilled):
+    before = len(backfilled.jobs())
+
+    again = world.airflow.trigger(DAG_ID, {"bizdate": str(THIRD)})
+    assert backfilled.wait_for_end(again) == "success"
+    assert backfilled.task(again, "resolve_checkpoint")["state"] == "skipped"
+    assert len(backfilled.jobs()) == before
+
+    retrained = world.airflow.trigger(DAG_ID, {"bizdate": str(THIRD), "retrain": True})
+    assert backfilled.wait_for_end(retrained) == "success"
+    day = backfilled.day(THIRD)
+    assert (day.repeat, day.state) == (1, DayState.PROMOTED)
+    assert day.model_dir == model_dir(THIRD, "_r1")
+    saved = backfilled.saved_config(day.model_dir)
+    assert values_at(saved, CHECKPOINT)[0] == backfilled.day(SECOND).checkpoint_out
+    assert len(backfilled.jobs()) == before + 1
+    assert world.store.serving(MODEL).checkpoint == day.checkpoint_out
