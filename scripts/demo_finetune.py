@@ -71,7 +71,8 @@ def finetune(
 
 
 def _backfill(airflow: LocalAirflow, wanted: list[date]) -> None:
-    """What ``airflow backfill create`` and the UI's button do."""
+    """What a person does in the UI: turn the DAG on, then create a backfill."""
+    airflow.api("PATCH", f"/dags/{DAG_ID}", {"is_paused": False})
     airflow.api(
         "POST",
         "/backfills",
