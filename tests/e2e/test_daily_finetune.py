@@ -58,7 +58,16 @@ class Chain:
     noted: dict[str, Any] = field(default_factory=dict)
     """What was seen while it went on."""
 
+    def turn(self, *, on: bool) -> None:
+        """The switch beside the DAG's name."""
+        self.world.airflow.api("PATCH", f"/dags/{DAG_ID}", {"is_paused": not on})
+
     def backfill(self, first: date, last: date) -> None:
+        """By the command line, while the DAG is paused.
+
+        SQLite refuses at once to write after reading what another changed since. The command then takes back
+        what it has made, and a scheduler that works on these runs already would die of it.
+        """
         command = (
             "backfill", "create", "--dag-id", DAG_ID, "--reprocess-behavior", "failed",
             "--from-date", f"{first}T00:00+08:00", "--to-date", f"{last}T23:59+08:00",
@@ -68,11 +77,10 @@ class Chain:
                 self.world.airflow.run_cli(*command)
                 return
             except AirflowDidNotStart as error:
-                # SQLite refuses at once, time-out or not, to write after reading what another changed since.
                 if "database is locked" not in str(error):
                     raise
             for left in self.world.airflow.api("GET", f"/backfills?dag_id={DAG_ID}")["backfills"]:
-                if left["completed_at"] is None:  # it has no runs, and is in the way of the next
+                if left["completed_at"] is None:
                     self.world.airflow.api("PUT", f"/backfills/{left['id']}/cancel")
         pytest.fail("the database of the local Airflow stays locked")
 
@@ -138,7 +146,7 @@ class Chain:
 
 @pytest.fixture(scope="module")
 def chain(world) -> Iterator[Chain]:
-    """A model folder that a person adds and turns on; its chain starts from a model trained by hand."""
+    """A model folder that a person adds; its chain starts from a model trained by hand."""
     source, folder = world.models / "movielens", world.models / MODEL
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns("begin"))
     path = folder / "finetune" / "config_finetune.ini"
@@ -153,7 +161,6 @@ def chain(world) -> Iterator[Chain]:
     world.airflow.wait_for_dag(DAG_ID)
     chain = Chain(world)
     chain.noted["paused at first"] = world.airflow.api("GET", f"/dags/{DAG_ID}")["is_paused"]
-    world.airflow.api("PATCH", f"/dags/{DAG_ID}", {"is_paused": False})
     yield chain
     shutil.rmtree(folder)
 
@@ -179,6 +186,7 @@ def backfilled(world, chain) -> Chain:
     world.fault(service="job", kind="job_fail", path=f"{MODEL}/finetune/{SECOND:%Y%m%d}_")
 
     chain.backfill(FIRST, THIRD)
+    chain.turn(on=True)
     first, second, third = (chain.run_of(day) for day in (FIRST, SECOND, THIRD))
     world.wait(lambda: world.control("GET", "/faults")["injected"], "the first submit has arrived")
     os.kill(chain.task(first, "train")["pid"], signal.SIGKILL)
