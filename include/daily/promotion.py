@@ -95,12 +95,14 @@ def promote(
 def roll_back(services: Services, plan: FinetunePlan, *, to: int, by: str, reason: str) -> Promotion:
     """Serve an earlier promotion again; tomorrow's training continues from it. Safe to repeat.
 
+    One of an older chain only serves: the current chain's next day starts from that chain's origin.
+
     Raises NotFoundError for an unknown number, StateError when it serves already for another reason.
     """
     done = _rollback_that_serves(services.store, plan.model, to, by, reason)
     promotion = done or services.store.roll_back(plan.model, to=to, by=by, reason=reason)
     if publish(services, plan, promotion):
-        services.tell(rolled_back(promotion))
+        services.tell(rolled_back(promotion, services.store.current_chain(plan.model)))
     return promotion
 
 
