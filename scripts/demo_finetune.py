@@ -71,8 +71,10 @@ def finetune(
 
 
 def _backfill(airflow: LocalAirflow, wanted: list[date]) -> None:
-    """What a person does in the UI: turn the DAG on, then create a backfill."""
-    airflow.api("PATCH", f"/dags/{DAG_ID}", {"is_paused": False})
+    """What a person does in the UI: create a backfill, then turn the DAG on.
+
+    In this order because of SQLite: it may refuse to write while a scheduler works on these runs already.
+    """
     airflow.api(
         "POST",
         "/backfills",
@@ -86,6 +88,7 @@ def _backfill(airflow: LocalAirflow, wanted: list[date]) -> None:
             "reprocess_behavior": "failed",
         },
     )
+    airflow.api("PATCH", f"/dags/{DAG_ID}", {"is_paused": False})
 
 
 def _follow(

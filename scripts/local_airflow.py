@@ -14,7 +14,9 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -179,10 +181,19 @@ class LocalAirflow:
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any], run_id: str | None = None) -> str:
         """Start a DAG run as the UI's button does; returns its run id."""
-        body = {"logical_date": None, "conf": dict(conf)}
-        if run_id:
-            body["dag_run_id"] = run_id
-        return str(self.api("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
+        run_id = run_id or f"manual__{uuid.uuid4()}"
+        body = {"logical_date": None, "conf": dict(conf), "dag_run_id": run_id}
+        for _ in range(5):
+            try:
+                self.api("POST", f"/dags/{dag_id}/dagRuns", body)
+                break
+            except requests.HTTPError as error:
+                # SQLite refuses at once to write after reading what another process has changed since.
+                if error.response is None or error.response.status_code != HTTPStatus.INTERNAL_SERVER_ERROR:
+                    raise
+        else:
+            raise AirflowDidNotStart(f"Airflow does not take a run of {dag_id}")
+        return run_id
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         return str(self.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])

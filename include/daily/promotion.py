@@ -109,7 +109,8 @@ def promote(
 def roll_back(services: Publisher, plan: FinetunePlan, *, to: int, by: str, reason: str) -> Promotion:
     """Serve an earlier promotion again; tomorrow's training continues from it. Safe to repeat.
 
-    What serves is published first, so that keys that OSS refuses change nothing. Raises NotFoundError for an
+    One of an older chain only serves: the current chain's next day starts from that chain's origin. What
+    serves is published first, so that keys that OSS refuses change nothing. Raises NotFoundError for an
     unknown number, StateError when it serves already for another reason.
     """
     promotion = _rollback_that_serves(services.store, plan.model, to, by, reason)
@@ -117,7 +118,7 @@ def roll_back(services: Publisher, plan: FinetunePlan, *, to: int, by: str, reas
         _publish_serving(services, plan)
         promotion = services.store.roll_back(plan.model, to=to, by=by, reason=reason)
     if publish(services, plan, promotion):
-        services.tell(rolled_back(promotion))
+        services.tell(rolled_back(promotion, services.store.current_chain(plan.model)))
     return promotion
 
 

@@ -8,7 +8,7 @@ from datetime import date
 from include.daily.chain import Continuation
 from include.finetune.gate import Verdict
 from include.notices import Kind, Notice, number
-from include.store import Day, Promotion, RunKey
+from include.store import Chain, Day, Promotion, RunKey
 
 
 def gate_refused(day: Day, verdict: Verdict, serving: Promotion | None) -> Notice:
@@ -47,8 +47,14 @@ def day_promoted(day: Day, promotion: Promotion, stale: Sequence[Day]) -> Notice
     )
 
 
-def rolled_back(promotion: Promotion) -> Notice:
-    """A person went back to an earlier model."""
+def rolled_back(promotion: Promotion, chain: Chain | None) -> Notice:
+    """A person went back to an earlier model. ``chain``: the model's current one."""
+    do = "nothing; the next day goes on from this model"
+    if chain is not None and chain.id != promotion.chain_id:
+        do = (
+            f"this model is of {promotion.chain_id}, the days go on in {chain.id}; to let them go on from it, "
+            f"run the next day with start_from {promotion.checkpoint}"
+        )
     return Notice(
         Kind.ROLLED_BACK,
         promotion.model,
@@ -56,7 +62,7 @@ def rolled_back(promotion: Promotion) -> Notice:
         lines=(
             f"promotion {promotion.number}: {promotion.checkpoint} serves again",
             f"by: {promotion.by}{f', {promotion.reason}' if promotion.reason else ''}",
-            "to do: nothing; the next day goes on from this model",
+            f"to do: {do}",
         ),
     )
 

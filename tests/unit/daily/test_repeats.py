@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from include.daily.day import DayAlreadyDoneError, Trained
-from include.errors import RetryableError, StateError
+from include.errors import NotFoundError, RetryableError, StateError
 from include.store import DayState
 from tests.unit.daily.conftest import BAD, FOLDER, GOOD, ORIGIN, june, model_of, run_of
 
@@ -92,17 +94,13 @@ def test_a_run_trains_one_day_only(days):
 
 
 def test_a_run_that_does_not_hold_the_lease_begins_nothing(days):
-    from datetime import timedelta
-
     days.store.try_lease("movielens", run=run_of("other"), bizdate=june(1), live_for=timedelta(hours=1))
 
-    with pytest.raises(StateError, match=r"june-?other holds its lease"):
+    with pytest.raises(StateError, match="juneother holds its lease"):
         days.begin(1)
 
 
 def test_a_finished_run_ends_what_it_left_open_and_gives_the_lease_back(days):
-    from datetime import timedelta
-
     days.store.try_lease("movielens", run=run_of(1), bizdate=june(1), live_for=timedelta(hours=1))
     days.fail(1)
 
@@ -175,7 +173,7 @@ def test_a_model_that_is_not_whole_is_not_judged(days):
     checkpoint = days.checkpoint(begun.model_dir)
     days.services.objects.delete(f"{checkpoint}.index")
 
-    with pytest.raises(Exception, match="it lacks its index"):
+    with pytest.raises(NotFoundError, match="it lacks its index"):
         days.engine.judge(begun.day, Trained(begun.model_dir, checkpoint, GOOD, {"auc_is_like": GOOD}))
 
     assert days.states() == {1: "OPEN"}

@@ -8,7 +8,7 @@ from include.daily.chain import DayBeforeUnfinishedError
 from include.daily.promotion import promote_day, roll_back
 from include.errors import RetryableError
 from include.notices import Kind
-from tests.unit.daily.conftest import BAD, june
+from tests.unit.daily.conftest import BAD, june, model_of, run_of
 
 
 def test_a_promoted_day_is_told_once_however_often_it_is_published(days):
@@ -126,3 +126,16 @@ def test_a_rollback_is_told_once_its_pointer_is_there_though_a_try_failed_before
 
     assert [n.kind for n in days.told] == [Kind.PROMOTED, Kind.PROMOTED, Kind.ROLLED_BACK]
     assert days.pointer()["bizdate"] == "2022-06-01"
+
+
+def test_a_rollback_to_a_model_of_an_older_chain_says_how_to_train_on_from_it(days):
+    days.promote(1)
+    other = days.checkpoint("oss://sandbox-bucket/movielens/other")
+    days.promote(2, start_from=other)
+
+    roll_back(days.services, days.plan, to=1, by="ada", reason="clicks fell")
+
+    assert f"run the next day with start_from {model_of(1)}" in days.told[-1].lines[-1]
+    assert days.begin(3).checkpoint == other
+    days.engine.finish(run_of(3), "a person ended it")
+    assert days.begin(3, who="by hand", start_from=model_of(1)).checkpoint == model_of(1)
