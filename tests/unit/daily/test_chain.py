@@ -6,6 +6,7 @@ import pytest
 
 from include.daily.chain import ChainGapError, DayBeforeUnfinishedError, waits_for
 from include.errors import NotFoundError
+from include.store import Origin
 from tests.unit.daily.conftest import BAD, FOLDER, ORIGIN, june, model_of, run_of
 
 FIRST = f"{ORIGIN}/model.ckpt-10"
@@ -66,6 +67,14 @@ def test_a_checkpoint_of_another_chain_is_never_used(days):
     assert (third.chain, third.checkpoint) == ("movielens-chain2", other)
     days.engine.promote(days.judge(third).id, by="test")
     assert days.begin(4).checkpoint == model_of(3)
+
+
+def test_a_new_chain_waits_for_no_unfinished_day_of_the_old_one(days):
+    days.fail(1)
+    other = days.checkpoint("oss://sandbox-bucket/movielens/other")
+    days.store.open_chain("movielens", origin=Origin(other, ORIGIN, ()), by="ada")
+
+    assert waiting(days, 2) == ""
 
 
 def test_a_hole_is_refused_with_the_missing_days_or_passed_over_as_the_model_says(days):
