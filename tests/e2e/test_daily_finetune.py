@@ -42,7 +42,7 @@ finetune:
   wait_poll_seconds: 1
 """
 CHECKPOINT = "train_config.fine_tune_checkpoint"
-SCHEDULE = "train_config.optimizer_config.adam_optimizer.learning_rate.exponential_decay_learning_rate"
+SCHEDULE = "train_config.optimizer_config[0].adam_optimizer.learning_rate.exponential_decay_learning_rate"
 RATE = f"{SCHEDULE}.initial_learning_rate"
 
 
