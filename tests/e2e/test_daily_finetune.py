@@ -42,7 +42,7 @@ finetune:
   wait_poll_seconds: 1
 """
 CHECKPOINT = "train_config.fine_tune_checkpoint"
-SCHEDULE = "train_config.optimizer_config.adam_optimizer.learning_rate.exponential_decay_learning_rate"
+SCHEDULE = "train_config.optimizer_config[0].adam_optimizer.learning_rate.exponential_decay_learning_rate"
 RATE = f"{SCHEDULE}.initial_learning_rate"
 
 
@@ -167,7 +167,11 @@ def chain(world) -> Iterator[Chain]:
 
 def train_origin(world, job: ini.JobConfig) -> None:
     values = calendar.render_all(job.of("train"), calendar.previous(FIRST))
+    config = (world.models / "movielens" / "pipeline.config").read_text()
+    config = config.replace("decay_steps: 100", "decay_steps: 10")  # its rate has come down when it ends
+    world.sandbox.buckets.write(world.endpoints.bucket, f"{MODEL}/pipeline.config", config.encode())
     values |= {"model_dir": ORIGIN, "edit_config_json": "{}"}
+    values |= {"config": f"oss://{world.endpoints.bucket}/{MODEL}/pipeline.config"}
     jobs = MaxComputeJobs(maxcompute_credentials(world.endpoints))
     job_id = jobs.submit(
         JobPayload(job.xflow_name, job.xflow_project, values), submission_key="origin", store_uuid="by-hand"
@@ -203,6 +207,7 @@ def backfilled(world, chain) -> Chain:
 
     chain.clear_failed(second)
     assert chain.wait_for_end(second) == "success"
+    chain.noted["lease of second"] = [le for le in world.store.leases(MODEL) if le.run.run_id == second]
     assert chain.wait_for_end(third) == "success"
     return chain
 
@@ -264,6 +269,7 @@ def test_a_failed_day_stops_the_chain_until_it_is_cleared(backfilled):
     failed, mended = backfilled.jobs(SECOND)
     assert failed["parameters"]["model_dir"] == model_dir(SECOND)
     assert mended["parameters"]["model_dir"] == backfilled.day(SECOND).model_dir
+    assert backfilled.noted["lease of second"] == []
 
 
 def test_promotions_are_numbered_in_the_order_of_the_days(world, backfilled):

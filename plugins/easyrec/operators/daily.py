@@ -60,12 +60,19 @@ class HoldsLease(BaseOperator):
 
     def wait_for_day_before(self, context: Context, model: str, bizdate: date, why: str) -> None:
         """Let others have the lease until the day before has a result."""
-        from easyrec import lease, runtime
+        from easyrec import lease
 
         self.log.warning("%s; this day goes on by itself after that", why)
-        runtime.open_store().release_lease(model, run=run_key(context))
+        self.let_go(context, model)
         trigger = DayBeforeTrigger(model=model, bizdate=bizdate.isoformat(), poll_seconds=lease.POLL_SECONDS)
         self.defer(trigger=trigger, method_name="go_on")
+
+    def let_go(self, context: Context, model: str) -> None:
+        """Let others have the lease. ``finish`` does it too, but not when only failed tasks were cleared:
+        it was green and doesn't run again."""
+        from easyrec import runtime
+
+        runtime.open_store().release_lease(model, run=run_key(context))
 
     def go_on(self, context: Context, event: Mapping[str, Any]) -> Any:
         if "error" in event:
@@ -208,6 +215,7 @@ class GateOperator(DailyOperator, SkipMixin):
         if not verdict.passed:
             followers = [t for t in self.get_direct_relatives(upstream=False) if not t.is_teardown]
             self.skip(ti=context["ti"], tasks=followers)
+            self.let_go(context, plan.model)
         return {"day": day.id, "passed": verdict.passed, "reasons": list(verdict.reasons)}
 
 
@@ -244,6 +252,7 @@ class PromoteOperator(DailyOperator):
             done |= {"promotion": promotion.number, "checkpoint": promotion.checkpoint}
             self.log.info("promotion %d: %s serves", promotion.number, promotion.checkpoint)
         context["outlet_events"][promoted(self.model)].extra = done
+        self.let_go(context, plan.model)
         return done
 
 
