@@ -14,7 +14,8 @@ from easyrec.assets import promoted
 from easyrec.operators.promotion import ChangeServingOperator
 from include.daily import promotion as engine
 from include.store import DayState, RunKey
-from tests.unit.daily.conftest import BAD, MODEL, days, empty_store, june  # noqa: F401 - fixtures
+from tests.support.daily import BAD, MODEL, june
+from tests.unit.daily.conftest import days, empty_store  # noqa: F401 - fixtures
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from include.daily.chain import ChainGapError, DayBeforeUnfinishedError, waits_for
 from include.errors import NotFoundError
 from include.store import Origin
-from tests.unit.daily.conftest import BAD, FOLDER, ORIGIN, june, model_of, run_of
+from tests.support.daily import BAD, FOLDER, ORIGIN, june, model_of, run_of
 
 FIRST = f"{ORIGIN}/model.ckpt-10"
 

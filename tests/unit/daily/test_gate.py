@@ -8,7 +8,7 @@ import pytest
 
 from include.finetune.gate import judge
 from include.finetune.settings import GateRules
-from tests.unit.daily.conftest import june
+from tests.support.daily import june
 
 
 def verdict(rules, objective=0.7, metrics=None, earlier=(), mode="maximize"):

@@ -10,7 +10,7 @@ from include.errors import ConfigError, NotFoundError, StateError
 from include.experiments.opening import OpenRequest, open_experiment
 from include.experiments.plan import Plan
 from include.store import RunKey
-from tests.unit.daily.conftest import MODEL, ORIGIN, june, model_of
+from tests.support.daily import MODEL, ORIGIN, june, model_of
 
 OTHER = "oss://sandbox-bucket/movielens/other"
 SCHEDULE = re.compile(r"exponential_decay_learning_rate \{.*?\}", re.DOTALL)

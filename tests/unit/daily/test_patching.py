@@ -10,8 +10,8 @@ from include.daily.config_files import ConfigFiles
 from include.daily.patching import patch_config
 from include.errors import ConfigError, NotFoundError, ProblemsError
 from include.finetune.learning_rate import rate_at
+from tests.support.daily import MODEL
 from tests.support.fakes import MemoryObjects
-from tests.unit.daily.conftest import MODEL
 
 SOURCE, TARGET, TRAINED = (
     "oss://bucket/source.config",

@@ -10,7 +10,7 @@ import pytest
 
 from include.daily.plan import FinetunePlan
 from include.errors import ProblemsError
-from tests.unit.daily.conftest import MODEL
+from tests.support.daily import MODEL
 
 LEAP = date(2024, 2, 29)
 INI = "finetune/config_finetune.ini"

@@ -9,7 +9,7 @@ import pytest
 from include.daily.promotion import promote_day, publish, roll_back
 from include.errors import NotFoundError, PermanentError, RetryableError, StateError
 from include.store import DayState, ExperimentStore
-from tests.unit.daily.conftest import BAD, june, model_of
+from tests.support.daily import BAD, june, model_of
 
 
 def back(days, to: int):

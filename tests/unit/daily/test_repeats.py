@@ -9,7 +9,7 @@ import pytest
 from include.daily.day import DayAlreadyDoneError, Trained
 from include.errors import NotFoundError, RetryableError, StateError
 from include.store import DayState
-from tests.unit.daily.conftest import BAD, FOLDER, GOOD, ORIGIN, june, model_of, run_of
+from tests.support.daily import BAD, FOLDER, GOOD, ORIGIN, june, model_of, run_of
 
 
 def test_an_automatic_retry_goes_on_with_the_day_that_was_begun(days):

@@ -8,7 +8,7 @@ from include.daily.chain import DayBeforeUnfinishedError
 from include.daily.promotion import promote_day, roll_back
 from include.errors import RetryableError
 from include.notices import Kind
-from tests.unit.daily.conftest import BAD, june, model_of, run_of
+from tests.support.daily import BAD, june, model_of, run_of
 
 
 def test_a_promoted_day_is_told_once_however_often_it_is_published(days):
