@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from google.protobuf import message_factory, text_format
@@ -62,10 +62,11 @@ class Edit:
     steps: tuple[Step, ...]
     value: Any
     meant: Any
+    dot: str = "."
 
     @property
     def key(self) -> str:
-        return ".".join(map(str, self.steps))
+        return self.dot.join(map(str, self.steps))
 
 
 # What an edit means
@@ -142,7 +143,8 @@ def _set(owner: Any, name: str, number: int | None, meant: Any) -> None:
 def edits(config: Any, rng: random.Random) -> list[Edit]:
     count = rng.choice([1, 1, 1, 1, 1, 2, 3])
     made = (_edit(config, rng) for _ in range(count))
-    return list({edit.key: edit for edit in made if edit is not None}.values())
+    spelt = (replace(edit, dot=rng.choice([*"......", "..", " . ", ". ."])) for edit in made if edit)
+    return list({edit.key: edit for edit in spelt}.values())
 
 
 def joined(parts: Sequence[Edit], rng: random.Random) -> dict[str, Any]:
@@ -210,7 +212,7 @@ def _selector(elements: Any, field: Any, rng: random.Random) -> tuple[Any, str]:
         number = (
             rng.randrange(-count, count) if count and rng.random() < 0.95 else rng.choice([count, -count - 1])
         )
-        return number, rng.choice(["[{}]", "[{}]", "[{}]", "[ {} ]"]).format(number)
+        return number, rng.choice(["[{}]", "[{}]", "[{}]", "[ {} ]", "[{:+}]"]).format(number)
     if kind < 0.38:
         return slice(None), rng.choice(["[:]", "[:]", "[ : ]"])
     if kind < 0.55:

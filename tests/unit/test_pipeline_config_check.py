@@ -244,6 +244,7 @@ def test_json_values_have_the_type_of_their_field() -> None:
         ("feature_configs[embedding_dim=16e0].embedding_dim", 4, "integer"),
         ("feature_configs[boundaries[0]=1].embedding_dim", 4, r"feature_configs\[0\]"),
         ("feature_configs[0: ].embedding_dim", 4, "blank"),
+        ("feature_configs[0]. .embedding_dim", 4, "blank between two dots"),
         ("feature_configs" + "[0]" + " " * 1020 + ".embedding_dim", 4, "too long"),
     ],
 )

@@ -255,6 +255,20 @@ def test_selectors_take_dots_brackets_and_separators_in_values() -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "plain"),
+    [
+        ("feature_configs[0]..embedding_dim", "feature_configs[0].embedding_dim"),
+        (".feature_configs[:] .. embedding_dim.", "feature_configs[:].embedding_dim"),
+        ("feature_configs[feature_type=0]..input_names[0]", "feature_configs[feature_type=0].input_names[0]"),
+        ("feature_configs[0]..; model_dir", "feature_configs[0]; model_dir"),
+    ],
+)
+def test_empty_names_in_a_key_are_passed_over_as_in_easyrec(key: str, plain: str) -> None:
+    value = "max_partitions: 7; 7" if ";" in key else 7
+    assert edit_text(FLAT, {key: value}) == edit_text(FLAT, {plain: value}) != FLAT
+
+
+@pytest.mark.parametrize(
     ("key", "value", "message", "hint"),
     [
         ("model_config.embeding_regularization", 1, "no field", "embedding_regularization"),
