@@ -254,6 +254,15 @@ def test_selectors_take_dots_brackets_and_separators_in_values() -> None:
         ) == [7 * (number == n) for n in range(len(names))]
 
 
+@pytest.mark.parametrize("value", ["[010, 0x10]", ["010", 16.0], " [10,'16'] "])
+def test_a_list_given_as_text_is_read_as_text_format(value: Any) -> None:
+    key = "model_config.dbmtl.bottom_dnn.hidden_units"
+    first = 10 if isinstance(value, list) or "'" in value else 8
+    assert values_at(edit_text(FLAT, {key: value}), f"{key}[:]") == [first, 16]
+    assert values_at(edit_text(FLAT, {key: "010"}), f"{key}[:]") == [8]
+    assert values_at(edit_text(FLAT, {f"{key}[0]": "010"}), f"{key}[0]") == [10]
+
+
 @pytest.mark.parametrize(
     ("key", "plain"),
     [
