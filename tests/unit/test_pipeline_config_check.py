@@ -122,6 +122,13 @@ def test_every_value_is_tried_before_the_one_that_changes_what_the_selector_asks
     assert (problem.key, problem.message) == (key, "nothing matches feature_configs[embedding_dim=4]")
 
 
+def test_joined_keys_meet_what_those_before_them_make() -> None:
+    key = "feature_configs[embedding_dim=16].embedding_dim;feature_configs[embedding_dim=5].max_partitions"
+    assert check_edits(TEXT, {key: choice("5;2")}) == []
+    [problem] = check_edits(TEXT, {key: choice("5;2", "6;2")})
+    assert "nothing matches feature_configs[embedding_dim=5]" in problem.message
+
+
 def test_nested_choices_are_looked_into() -> None:
     space = {
         "optimizer": choice(
