@@ -34,7 +34,7 @@ from typing import Any
 import yaml
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
-from benchmarks import random_edits
+from benchmarks import random_configs, random_edits
 from benchmarks.random_edits import UNKNOWN, Edit, NothingThere
 from include.errors import ConfigEditError, EasyRecAutoMLError
 from include.pipeline_config import check_edits, edit_text, render_edit_config_json
@@ -162,11 +162,11 @@ class Comparison:
             "fg_json_path"
         )  # its features are not in the config, so edits of them are not judged
         if rng.random() < 0.6:
-            config = random_edits.other_layout(config)
+            config = random_configs.other_layout(config)
         if rng.random() < 0.3:
-            random_edits.fill(config, rng)
+            random_configs.fill(config, rng)
             config.ClearField("fg_json_path")
-        text = random_edits.written(config, rng)
+        text = random_configs.written(config, rng)
         read = self.easyrec.read(text)
         assert meaning(read) == meaning(config), text
         return text, read

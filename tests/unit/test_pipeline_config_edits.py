@@ -254,29 +254,6 @@ def test_selectors_take_dots_brackets_and_separators_in_values() -> None:
         ) == [7 * (number == n) for n in range(len(names))]
 
 
-@pytest.mark.parametrize("value", ["[010, 0x10]", ["010", 16.0], " [10,'16'] "])
-def test_a_list_given_as_text_is_read_as_text_format(value: Any) -> None:
-    key = "model_config.dbmtl.bottom_dnn.hidden_units"
-    first = 10 if isinstance(value, list) or "'" in value else 8
-    assert values_at(edit_text(FLAT, {key: value}), f"{key}[:]") == [first, 16]
-    assert values_at(edit_text(FLAT, {key: "010"}), f"{key}[:]") == [8]
-    assert values_at(edit_text(FLAT, {f"{key}[0]": "010"}), f"{key}[0]") == [10]
-
-
-@pytest.mark.parametrize(
-    ("key", "plain"),
-    [
-        ("feature_configs[0]..embedding_dim", "feature_configs[0].embedding_dim"),
-        (".feature_configs[:] .. embedding_dim.", "feature_configs[:].embedding_dim"),
-        ("feature_configs[feature_type=0]..input_names[0]", "feature_configs[feature_type=0].input_names[0]"),
-        ("feature_configs[0]..; model_dir", "feature_configs[0]; model_dir"),
-    ],
-)
-def test_empty_names_in_a_key_are_passed_over_as_in_easyrec(key: str, plain: str) -> None:
-    value = "max_partitions: 7; 7" if ";" in key else 7
-    assert edit_text(FLAT, {key: value}) == edit_text(FLAT, {plain: value}) != FLAT
-
-
 @pytest.mark.parametrize(
     ("key", "value", "message", "hint"),
     [
