@@ -1,4 +1,4 @@
-"""Random configs and edits with what they are meant to do, for ``editor_against_easyrec.py``.
+"""Random edits with what they are meant to do, for ``editor_against_easyrec.py``.
 
 A key is made as steps, so that what it selects (reference R29) is known without reading it.
 """
@@ -7,30 +7,35 @@ from __future__ import annotations
 
 import operator
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from google.protobuf import message_factory, text_format
+from google.protobuf import text_format
 from google.protobuf.descriptor import FieldDescriptor
 
-_F = FieldDescriptor
-_RANGES = {
-    _F.TYPE_INT32: (-(2**31), 2**31 - 1),
-    _F.TYPE_INT64: (-(2**63), 2**63 - 1),
-    _F.TYPE_UINT32: (0, 2**32 - 1),
-    _F.TYPE_UINT64: (0, 2**64 - 1),
-}
-_FLOATS = (_F.TYPE_FLOAT, _F.TYPE_DOUBLE)
+from benchmarks.random_configs import FLOATS, RANGES, fill, is_map, some, written
+
 _COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "=": operator.eq}
-_TEXTS = [
-    *("a", "user_id", "x y", "tf.nn.relu", "中文名", "odps://p/tables/t/dt=20240101", "1", "1e-5", "true"),
-    *("", "null", "it's", 'say "x"', "a:b", "back\\slash", "{", "#no", "a,b", "[1]", "[x", "]", " lead"),
-    *("trail ", "tab\there", "new\nline", "\u2028", "\x80", "\x02", "😀", "- a", "&x", "*x", "!x", "%x"),
-    *("a;b", ">=3", "2024-01-01", "1_000", "012", "1:30", "0x10", ".5", "nan", "inf", "~", "{a:1}", "a=b"),
-]
 _AWKWARD = [
-    *(None, "", "x", "[", "{", [], {}, {"a": 1}, [[1]], 2**70, -(2**70), "1_000", "0x10", "1e400", "007"),
+    *(
+        None,
+        "",
+        "x",
+        "[",
+        "{",
+        [],
+        {},
+        {"a": 1},
+        [[1]],
+        2**70,
+        -(2**70),
+        "1_000",
+        "0x10",
+        "1e400",
+        "010",
+        "[010, 5]",
+    ),
     *("nan", "-inf", 1e39, "1f", "[1, 2", "a b", "{nope: 1}", "yes", 1.5, "TRUE", -1, "5.", "+7"),
 ]
 UNKNOWN = object()
@@ -62,10 +67,11 @@ class Edit:
     steps: tuple[Step, ...]
     value: Any
     meant: Any
+    dot: str = "."
 
     @property
     def key(self) -> str:
-        return ".".join(map(str, self.steps))
+        return self.dot.join(map(str, self.steps))
 
 
 # What an edit means
@@ -142,7 +148,8 @@ def _set(owner: Any, name: str, number: int | None, meant: Any) -> None:
 def edits(config: Any, rng: random.Random) -> list[Edit]:
     count = rng.choice([1, 1, 1, 1, 1, 2, 3])
     made = (_edit(config, rng) for _ in range(count))
-    return list({edit.key: edit for edit in made if edit is not None}.values())
+    spelt = (replace(edit, dot=rng.choice([*"......", "..", " . ", ". ."])) for edit in made if edit)
+    return list({edit.key: edit for edit in spelt}.values())
 
 
 def joined(parts: Sequence[Edit], rng: random.Random) -> dict[str, Any]:
@@ -162,7 +169,7 @@ def _edit(config: Any, rng: random.Random) -> Edit | None:
         field = _field(message, rng, likely=("feature_configs", "feature_config", "model_config"))
         if field is None:
             return None
-        if _is_map(field):
+        if is_map(field):
             return None  # only whole: EasyRec can't select from a map
         container = getattr(message, field.name)
         if field.is_repeated and (field.message_type or rng.random() < 0.5):
@@ -186,10 +193,6 @@ def _fresh(message: Any, field: Any) -> Any:
     return getattr(type(message)(), field.name).add()
 
 
-def _is_map(field: Any) -> bool:
-    return bool(field.message_type and field.message_type.GetOptions().map_entry)
-
-
 def _is_struct(message: Any) -> bool:
     return str(message.DESCRIPTOR.full_name).startswith("google.protobuf.")
 
@@ -210,7 +213,7 @@ def _selector(elements: Any, field: Any, rng: random.Random) -> tuple[Any, str]:
         number = (
             rng.randrange(-count, count) if count and rng.random() < 0.95 else rng.choice([count, -count - 1])
         )
-        return number, rng.choice(["[{}]", "[{}]", "[{}]", "[ {} ]"]).format(number)
+        return number, rng.choice(["[{}]", "[{}]", "[{}]", "[ {} ]", "[{:+}]"]).format(number)
     if kind < 0.38:
         return slice(None), rng.choice(["[:]", "[:]", "[ : ]"])
     if kind < 0.55:
@@ -227,7 +230,7 @@ def _condition(element: Any, rng: random.Random) -> Condition | None:
     path: list[Step] = []
     for _ in range(3):
         field = _field(element, rng)
-        if field is None or _is_map(field):
+        if field is None or is_map(field):
             return None
         value = getattr(element, field.name)
         step = Step(field.name)
@@ -236,7 +239,7 @@ def _condition(element: Any, rng: random.Random) -> Condition | None:
             if not len(value) and field.message_type:
                 return None
             step = Step(field.name, number, f"[{number}]")
-            value = value[number] if len(value) else _some(field, rng)
+            value = value[number] if len(value) else some(field, rng)
         path.append(step)
         if not field.message_type:
             symbol = rng.choice(["=", "=", "=", ">=", "<=", ">", "<"])
@@ -248,51 +251,36 @@ def _condition(element: Any, rng: random.Random) -> Condition | None:
 
 def _compared(field: Any, value: Any, rng: random.Random) -> tuple[str, Any]:
     if rng.random() < 0.3:
-        value = _some(field, rng)
+        value = some(field, rng)
     if field.enum_type:
         return rng.choice([field.enum_type.values_by_number[value].name, str(value)]), value
-    if field.type in _RANGES:
+    if field.type in RANGES:
         value += rng.choice([0, 0, 0, 1, -1, 2**33])
         return str(value), value
-    if field.type in _FLOATS:
+    if field.type in FLOATS:
         text = rng.choice([repr(value), f"{value:g}"])
         return text, float(text)
-    if field.type == _F.TYPE_BOOL:
+    if field.type == FieldDescriptor.TYPE_BOOL:
         return rng.choice([str(value), str(value).lower()]), value
     if any(char in value for char in "[]<>=;"):
         return "x", "x"  # how such text is to be read is the key parser's own affair
     return value, value
 
 
-def _some(field: Any, rng: random.Random) -> Any:
-    if field.enum_type:
-        return rng.choice(field.enum_type.values).number
-    if field.type in _RANGES:
-        low, high = _RANGES[field.type]
-        return rng.choice([0, 1, 4, 16, 1000, low, high, rng.randint(low, high), rng.randrange(5000)])
-    if field.type in _FLOATS:
-        return rng.choice(
-            [0.1, 1e-5, 1e-7, 3.0, 0.0, -0.5, 1e10, 1e16, 3e38, rng.random(), 10 ** rng.uniform(-8, 3)]
-        )
-    if field.type == _F.TYPE_BOOL:
-        return rng.random() < 0.5
-    return rng.choice(_TEXTS) if rng.random() < 0.4 else f"name_{rng.randrange(100)}"
-
-
 def _value(field: Any, rng: random.Random) -> tuple[Any, Any]:
     """A value for a scalar in one of the forms that people and tuners give it in, and what it means."""
     if rng.random() < 0.08:
         return rng.choice(_AWKWARD), UNKNOWN
-    meant = _some(field, rng)
+    meant = some(field, rng)
     if field.enum_type:
         return rng.choice([field.enum_type.values_by_number[meant].name] * 3 + [meant, str(meant)]), meant
-    if field.type in _RANGES:
+    if field.type in RANGES:
         forms = [meant, meant, str(meant)] + ([float(meant), f"{meant}.0"] if abs(meant) < 2**53 else [])
         return rng.choice(forms), meant
-    if field.type in _FLOATS:
+    if field.type in FLOATS:
         given = rng.choice([meant, meant, repr(meant), f"{meant:e}", f" {meant} "])
         return given, float(given)
-    if field.type == _F.TYPE_BOOL:
+    if field.type == FieldDescriptor.TYPE_BOOL:
         return rng.choice([meant, meant, str(meant), str(meant).lower()]), meant
     if rng.random() < 0.1:
         given = rng.choice([1, 0.5, 1e-5, 20240101, True, 1e16])
@@ -321,84 +309,3 @@ def _message_value(like: Any, rng: random.Random) -> tuple[Any, Any]:
 
 def _printed(message: Any) -> str:
     return str(text_format.MessageToString(message, as_utf8=True))
-
-
-def fill(message: Any, rng: random.Random, depth: int = 0) -> Any:
-    """Some fields of the message, nested ones too; no oneof twice."""
-    fields = list(message.DESCRIPTOR.fields)
-    for field in rng.sample(fields, min(len(fields), rng.randint(0, 4))):
-        value = getattr(message, field.name)
-        if _is_map(field):
-            for _ in range(rng.randint(0, 2)):
-                fill(value[rng.choice("abc")], rng, depth + 1)
-        elif field.message_type and depth < 3:
-            for _ in range(rng.randint(1, 2) if field.is_repeated else 1):
-                child = value.add() if field.is_repeated else value
-                child.SetInParent()
-                fill(child, rng, depth + 1)
-        elif not field.message_type and field.is_repeated:
-            value.extend(_some(field, rng) for _ in range(rng.randint(1, 3)))
-        elif not field.message_type:
-            setattr(message, field.name, _some(field, rng))
-    return message
-
-
-# Writing configs
-
-
-def other_layout(config: Any) -> Any:
-    """The same features in the other of their two places."""
-    moved = type(config)()
-    moved.CopyFrom(config)
-    if config.feature_configs:
-        moved.ClearField("feature_configs")
-        moved.feature_config.features.extend(config.feature_configs)
-    else:
-        moved.ClearField("feature_config")
-        moved.feature_configs.extend(config.feature_config.features)
-    return moved
-
-
-def written(message: Any, rng: random.Random, level: int = 0, *, strict: bool = False) -> str:
-    """The message as text format in a random mixture of styles; nothing said twice when ``strict``."""
-    newline = rng.choice(["\n", "\n", " ", "\r\n"])
-    parts = list(_parts(message, rng, level, strict))
-    end = ["", "", ",", ";", " # why\n", "  "]
-    return newline.join("  " * level + part + rng.choice(end) for part in parts)
-
-
-def _parts(message: Any, rng: random.Random, level: int, strict: bool) -> Iterator[str]:
-    for field, value in message.ListFields():
-        colon = rng.choice([":", ": ", " : ", ":\n  "])
-        values = list(value) if field.is_repeated else [value]
-        if _is_map(field):
-            entry = message_factory.GetMessageClass(field.message_type)
-            values = [entry(key=key, value=value[key]) for key in value]
-        if field.is_repeated and rng.random() < 0.4:
-            literals = (_literal(item, field, rng, level, strict) for item in values)
-            yield f"{field.name}{colon}[{', '.join(literals)}]"
-            continue
-        lead = field.name + (rng.choice([colon, " ", ""]) if field.message_type else colon)
-        for item in values:
-            if not strict and field.message_type and not field.is_repeated and rng.random() < 0.1:
-                yield lead + "{}"  # merged with the next
-            yield lead + _literal(item, field, rng, level, strict)
-
-
-def _literal(item: Any, field: Any, rng: random.Random, level: int, strict: bool) -> str:
-    if field.message_type:
-        opener, closer = rng.choice(["{}", "{}", "<>"])
-        newline = rng.choice(["\n", "\n", " "])
-        return f"{opener}{newline}{written(item, rng, level + 1, strict=strict)}{newline}{closer}"
-    if field.enum_type:
-        return rng.choice([str(field.enum_type.values_by_number[item].name)] * 5 + [str(item)])
-    if field.type == _F.TYPE_STRING:
-        cut = rng.randint(0, len(item))
-        halves = [item] if rng.random() < 0.8 else [item[:cut], item[cut:]]
-        return rng.choice([" ", "\n", " # joined\n"]).join(_quoted(half, rng) for half in halves)
-    return str(item).lower() if isinstance(item, bool) else repr(item)
-
-
-def _quoted(text: str, rng: random.Random) -> str:
-    escaped = "".join(f"\\{ord(c):03o}" if ord(c) < 32 else f"\\{c}" if c in "\\\"'" else c for c in text)
-    return rng.choice(['"{}"', "'{}'"]).format(escaped)

@@ -80,12 +80,13 @@ class _Check:
         """Check one key; the first problem of its path hides those of its values."""
         try:
             keys = parse_keys(name)
-            judged = [self._judged(key) for key in keys]
+            specs = [self.draft.view.walk(key) for key in keys]
+            # each of several keys meets what those before it made, which depends on the value
+            once = self._judged(keys[0], self.draft) if len(keys) == 1 else None
             values = list(representatives(domain))
         except (ConfigEditError, DomainError) as error:
             self._note(name, error)
             return
-        specs = [of.spec for of in judged]
         misfits = [Problem(name, message, hint) for message, hint in _misfits(domain, specs)]
         self.problems += misfits
         if any(self.features.cannot_judge(key) for key in keys):
@@ -94,15 +95,15 @@ class _Check:
         for value in () if misfits else values:
             try:
                 edits = single_edits({name: value})
-                self._try(edits, judged)
+                self._try(edits, once)
                 fitting.append(edits)
             except ConfigEditError as error:
                 self._note(name, error)
         if fitting:  # after all were tried: it may be what the selector asks for that changes
             self._apply(name, fitting[0])
 
-    def _judged(self, key: Key) -> _Judged:
-        view = self.draft.view
+    def _judged(self, key: Key, draft: Draft) -> _Judged:
+        view = draft.view
         spec = view.walk(key)
         if self.features.cannot_judge(key):
             return _Judged(spec)
@@ -112,17 +113,20 @@ class _Check:
             raise ConfigEditError(message, where=key.text, hint=WAY_OUT)
         return _Judged(spec, target)
 
-    def _try(self, edits: Sequence[tuple[Key, Any]], judged: Sequence[_Judged]) -> None:
-        view = self.draft.view
-        for (key, value), of in zip(edits, judged, strict=True):
+    def _try(self, edits: Sequence[tuple[Key, Any]], once: _Judged | None) -> None:
+        draft = self.draft if once else self.draft.copy()
+        for key, value in edits:
+            of = once or self._judged(key, draft)
             if of.target is None:
-                typed = convert_by_type(key, of.spec, value, view)
+                typed = convert_by_type(key, of.spec, value, draft.view)
             else:
-                typed = self.draft.convert(of.target, value, key)
+                typed = draft.convert(of.target, value, key)
             if self.as_json:
-                for reason in limits(key, of.spec, typed, view):
+                for reason in limits(key, of.spec, typed, draft.view):
                     message = f"edit_config_json can't carry this: {reason}"
                     raise ConfigEditError(message, where=key.text, hint=WAY_OUT)
+            if once is None and of.target is not None:
+                draft.apply(key, value)
 
     def _apply(self, name: str, edits: Sequence[tuple[Key, Any]]) -> None:
         try:

@@ -86,6 +86,10 @@ class Draft:
         self._literals: dict[tuple[int, int], str] = {}
         self.view = View(parse(text), table(), allow_unknown)
 
+    def copy(self) -> Draft:
+        """The same config, to be edited on its own."""
+        return Draft(self.text, self._allow_unknown)
+
     @property
     def text(self) -> str:
         self._replace(self._literals_outside(()))

@@ -100,6 +100,8 @@ def limits(key: Key, spec: FieldSpec, value: Any, view: View) -> Iterator[str]:
 
 def _key_limits(key: Key, view: View) -> Iterator[str]:
     message = view.table.root
+    if re.search(r"\.\s+\.", key.text):
+        yield "EasyRec takes the blank between two dots for a name"
     for step in key.steps:
         spec = view.spec(message, step.name, key.text)
         message = spec.type

@@ -15,6 +15,8 @@ _NAME = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*")
 _INDEX = re.compile(r"\s*([-+]?[0-9]+)\s*")
 _SLICE = re.compile(r"\s*([-+]?[0-9]+)?\s*:\s*([-+]?[0-9]+)?\s*")
 _SPACE = re.compile(r"\s*")
+_NEXT_NAME = re.compile(r"[\s.]*(?:[A-Za-z_;]|\Z)")
+"""What follows a separator; EasyRec passes over empty names."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ class _KeyParser:
         if at >= len(self.text):
             return True
         if self.text[at] in ";." and self.text[at] in f".{self.ends}":
-            return at + 1 >= len(self.text) or _NAME.match(self.text, at + 1) is not None
+            return _NEXT_NAME.match(self.text, at + 1) is not None
         return self.text[at] in self.ends and self.text[at] != ";"
 
     def _selector(self, start: int, end: int) -> Index | Range | Condition:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from include.errors import ConfigEditError
-from include.pipeline_config.fields import FieldSpec
+from include.pipeline_config.fields import INTEGERS, FieldSpec
 from include.pipeline_config.layout import Style
-from include.pipeline_config.literals import is_string
+from include.pipeline_config.literals import is_string, read_integer
 from include.pipeline_config.reader import Body, Document, Field, Scalar, Sequenced, parse
 from include.pipeline_config.values import RawLiteral, scalar_from, write_scalar
 from include.pipeline_config.view import Target, View
@@ -87,7 +88,7 @@ def _scalars(value: Any, spec: FieldSpec, view: View) -> tuple[Any, ...]:
         return tuple(scalar_from(item, spec, view.table) for item in value)
     text = value.strip() if isinstance(value, str) else None
     if text is None or not _LIST_LIKE.search(text):
-        return (scalar_from(value, spec, view.table),)
+        return (_unquoted(value, spec, view),)
     document = _parsed(f"{spec.name}: {text}")
     if document is None or len(document.root.fields) != 1:
         raise ValueError(f'{value!r} can\'t be read as a list; write [a, b] or ["a", "b"]')
@@ -101,7 +102,15 @@ def _item(item: Scalar | Body, spec: FieldSpec, own: View) -> Any:
     if is_string(item.text):
         quoted = own.scalar(item, FieldSpec(spec.owner, spec.name, "string"))
         return scalar_from(quoted, spec, own.table)
-    return scalar_from(item.text, spec, own.table)
+    return _unquoted(item.text, spec, own)
+
+
+def _unquoted(value: Any, spec: FieldSpec, view: View) -> Any:
+    """EasyRec reads a whole list as text format, where 010 is 8; elsewhere it is Python's, 10."""
+    if isinstance(value, str) and spec.type in INTEGERS:
+        with contextlib.suppress(ValueError):
+            return read_integer(value.strip(), spec.type)
+    return scalar_from(value, spec, view.table)
 
 
 def message_from(value: Any, message: str, view: View) -> Message:

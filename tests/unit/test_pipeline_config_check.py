@@ -122,6 +122,13 @@ def test_every_value_is_tried_before_the_one_that_changes_what_the_selector_asks
     assert (problem.key, problem.message) == (key, "nothing matches feature_configs[embedding_dim=4]")
 
 
+def test_joined_keys_meet_what_those_before_them_make() -> None:
+    key = "feature_configs[embedding_dim=16].embedding_dim;feature_configs[embedding_dim=5].max_partitions"
+    assert check_edits(TEXT, {key: choice("5;2")}) == []
+    [problem] = check_edits(TEXT, {key: choice("5;2", "6;2")})
+    assert "nothing matches feature_configs[embedding_dim=5]" in problem.message
+
+
 def test_nested_choices_are_looked_into() -> None:
     space = {
         "optimizer": choice(
@@ -244,6 +251,7 @@ def test_json_values_have_the_type_of_their_field() -> None:
         ("feature_configs[embedding_dim=16e0].embedding_dim", 4, "integer"),
         ("feature_configs[boundaries[0]=1].embedding_dim", 4, r"feature_configs\[0\]"),
         ("feature_configs[0: ].embedding_dim", 4, "blank"),
+        ("feature_configs[0]. .embedding_dim", 4, "blank between two dots"),
         ("feature_configs" + "[0]" + " " * 1020 + ".embedding_dim", 4, "too long"),
     ],
 )
