@@ -171,8 +171,9 @@ def _table(days: Mapping[date, Day], stale: Mapping[date, float]) -> Table:
     table = Table(title=f"{MODEL}: daily finetune", title_justify="left")
     columns = ["day", "state", "metric on the next day"]
     columns += ["not finetuned", "gain"] if stale else []
-    for column in (*columns, "checkpoint"):
+    for column in columns:
         table.add_column(column)
+    table.add_column("checkpoint", overflow="fold")
     for bizdate, day in sorted(days.items()):
         row: list[Any] = [str(bizdate), day.state.value.lower()]
         row.append("" if day.metric is None else f"{day.metric:.4f}")
