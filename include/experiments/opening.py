@@ -11,7 +11,7 @@ from typing import Any
 from include import names
 from include.errors import ConfigError, NotFoundError, ProblemsError
 from include.experiments.plan import Plan
-from include.experiments.preflight import check_search, dry_run, publish_search_space
+from include.experiments.preflight import Checked, check_search, publish_search_space
 from include.experiments.services import Services
 from include.experiments.settings import ModelSettings
 from include.experiments.trial_starter import BASELINE, CUSTOM, TUNER, Assignment
@@ -97,7 +97,7 @@ def open_experiment(
             )
         )
     opened = store.open_run(known.id, run_id=run_id, deadline=deadline, by=by)
-    return Opened(opened, assignments, (*checked.notes, *_notes(checked.plan), *_outdated(plan, running)))
+    return Opened(opened, assignments, (*_notes(checked), *_outdated(plan, running)))
 
 
 def _extend(services: Services, plan: Plan, request: OpenRequest, *, by: str, run_id: str) -> Opened:
@@ -166,6 +166,5 @@ def _seed_of(experiment_id: str) -> int:
     return int(hashlib.sha256(experiment_id.encode()).hexdigest()[:8], 16) % 2**31
 
 
-def _notes(plan: Plan) -> tuple[str, ...]:
-    unjudged = (str(p) for p in dry_run(plan) if not p.fatal)
-    return (*plan.search.notes, *plan.job.warnings, *unjudged)
+def _notes(checked: Checked) -> tuple[str, ...]:
+    return (*checked.notes, *checked.plan.search.notes, *checked.plan.job.warnings, *checked.unjudged)

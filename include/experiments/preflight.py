@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -35,8 +35,10 @@ class Checked:
 
     plan: Plan
     """With the pipeline config in it, where that could be read."""
-    notes: tuple[str, ...]
-    problems: tuple[str, ...]
+    problems: Sequence[str]
+    notes: Sequence[str]
+    unjudged: Sequence[str] = ()
+    """Of keys of the search space that can't be tried on the pipeline config as it is."""
 
 
 def check_search(
@@ -48,11 +50,9 @@ def check_search(
     ``given`` are parameters that the tuner doesn't choose, ``baseline`` whether the config runs as it is, too.
     Raises RetryableError when a service can't be reached.
     """
-    checked, notes, problems = _check_outside(services, plan)
-    problems = [*_check_pool(services, folder), *problems]
-    if not problems:
-        problems = _check_parameters(checked, given, baseline)
-    return Checked(checked, tuple(notes), tuple(problems))
+    checked = _check_outside(services, plan)
+    problems = [*_check_pool(services, folder), *checked.problems]
+    return replace(checked, problems=problems or _check_parameters(checked.plan, given, baseline))
 
 
 def publish_search_space(services: Services, plan: Plan, experiment_id: str) -> list[str]:
@@ -95,11 +95,8 @@ def _said_of(where: str, error: EasyRecAutoMLError) -> str:
     return str(EasyRecAutoMLError(error.message, where=where or error.where, hint=error.hint))
 
 
-def _check_outside(services: Services, plan: Plan) -> tuple[Plan, list[str], list[str]]:
-    """All checks that don't depend on each other.
-
-    Returns the plan with the pipeline config in it, what is worth a note, and the problems.
-    """
+def _check_outside(services: Services, plan: Plan) -> Checked:
+    """All checks that don't depend on each other."""
     notes, problems = _check_maxcompute(services, plan)
     problems += _attempt(lambda: services.make_assessor(plan))
     url = plan.job.parameters["config"]
@@ -111,12 +108,14 @@ def _check_outside(services: Services, plan: Plan) -> tuple[Plan, list[str], lis
         problems.append(_said_of(f"-Dconfig={url}", error))
         if not isinstance(error, CredentialsError):  # wrong keys are said once
             problems += _check_objects(services, plan)
-        return plan, notes, problems
+        return Checked(plan, problems, notes)
     checked = plan.with_pipeline_config(text)
-    problems += _check_objects(services, checked) + _check_edits(checked)
+    found = dry_run(checked)
+    problems += _check_objects(services, checked) + _check_own_edits(checked)
+    problems += [str(p) for p in found if p.fatal]
     if not problems:
         problems += _attempt(lambda: _ask_once(services, checked))
-    return checked, notes, problems
+    return Checked(checked, problems, notes, [str(p) for p in found if not p.fatal])
 
 
 def _config_text(services: Services, plan: Plan) -> str:
@@ -138,14 +137,13 @@ def _config_text(services: Services, plan: Plan) -> str:
     return text
 
 
-def _check_edits(plan: Plan) -> list[str]:
-    problems: list[str] = []
+def _check_own_edits(plan: Plan) -> list[str]:
     own = plan.job.parameters.get("edit_config_json", "")
     # With fg_json_path the ini's own edits may need features that are not in the text; those with variables
     # are tried with the search space.
-    if not fg_json_path(plan.pipeline_config) and not variables.used_in(own):
-        problems += _attempt(lambda: plan.patched_config({}))
-    return problems + [str(p) for p in dry_run(plan) if p.fatal]
+    if fg_json_path(plan.pipeline_config) or variables.used_in(own):
+        return []
+    return _attempt(lambda: plan.patched_config({}))
 
 
 def _check_pool(services: Services, plan: Plan) -> list[str]:
