@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 
+from include.daily.lease import claim
 from include.errors import StateError
 from include.store import ExperimentStore, Lease, RunKey
 
 DAG_ID = "cli"
 """Stands for the DAG in the lease of a person's command: no DAG has this id in our installations."""
 _TAKES_AT_MOST = timedelta(minutes=15)
-_LIVE_FOR = timedelta(seconds=90)
 
 
 def run_key(who: str) -> RunKey:
@@ -37,13 +37,12 @@ def lease_held(
     ``ended_run``: id of a DAG run that is over, as the person says, and may lose the lease. Raises StateError
     that names who has the lease, or waits for it first.
     """
-    claim = store.try_lease(model, run=run, bizdate=bizdate, live_for=_LIVE_FOR)
+
+    def is_over(lease: Lease) -> bool:
+        return lease.run.run_id == ended_run or bool(is_dead(lease, now))
+
     try:
-        other = claim.in_the_way
-        if other is not None and other.held and (other.run.run_id == ended_run or is_dead(other, now)):
-            store.take_over_lease(model, from_run=other.run, run=run, seen_at=other.seen_at)
-            claim = store.try_lease(model, run=run, bizdate=bizdate, live_for=_LIVE_FOR)
-            other = claim.in_the_way
+        other = claim(store, model, run=run, bizdate=bizdate, is_over=is_over)
         if other is not None:
             raise StateError(_refusal(model, other), hint=_hint(other))
         yield

@@ -5,18 +5,13 @@ Airflow alone can't serialize them: it counts the active runs of a backfill apar
 
 from __future__ import annotations
 
-import logging
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timezone
 
 from easyrec import runtime
-from include.daily import by_hand
+from include.daily import by_hand, lease
 from include.store import Lease, RunKey
 
-log = logging.getLogger(__name__)
-
 POLL_SECONDS = 2.0
-_LIVE_FOR = timedelta(seconds=90)
-"""A waiter that has not asked for this long waits no more: its triggerer is down or its run is over."""
 
 
 def claim(model: str, run: RunKey, bizdate: date) -> str:
@@ -25,15 +20,8 @@ def claim(model: str, run: RunKey, bizdate: date) -> str:
     A holder whose DAG run is over (it was marked failed, or deleted) loses it here, and so does a person's
     command that was killed.
     """
-    store = runtime.open_store()
-    answer = store.try_lease(model, run=run, bizdate=bizdate, live_for=_LIVE_FOR)
-    other = answer.in_the_way
-    if not answer.held and other is not None and other.held and _is_over(other):
-        log.warning("run %s is over and still had the lease of %s: taken over", other.run, model)
-        store.take_over_lease(model, from_run=other.run, run=run, seen_at=other.seen_at)
-        answer = store.try_lease(model, run=run, bizdate=bizdate, live_for=_LIVE_FOR)
-        other = answer.in_the_way
-    if answer.held or other is None:
+    other = lease.claim(runtime.open_store(), model, run=run, bizdate=bizdate, is_over=_is_over)
+    if other is None:
         return ""
     if other.run.dag_id == by_hand.DAG_ID:
         return f"the lease of {model}: {other.run.run_id} changes what serves, from the command line"
@@ -41,13 +29,13 @@ def claim(model: str, run: RunKey, bizdate: date) -> str:
     return f"the lease of {model}: run {other.run.run_id} {what} {other.bizdate}"
 
 
-def _is_over(lease: Lease) -> bool:
+def _is_over(held: Lease) -> bool:
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-    dead = by_hand.is_dead(lease, datetime.now(timezone.utc))
+    dead = by_hand.is_dead(held, datetime.now(timezone.utc))
     if dead is not None:
         return dead
-    run = lease.run
+    run = held.run
     alive = RuntimeTaskInstance.get_dr_count(
         dag_id=run.dag_id, run_ids=[run.run_id], states=["queued", "running"]
     )

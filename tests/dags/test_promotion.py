@@ -13,6 +13,7 @@ from easyrec import lease, runtime
 from easyrec.assets import promoted
 from easyrec.operators.promotion import ChangeServingOperator
 from include.daily import promotion as engine
+from include.daily.lease import LIVE_FOR
 from include.store import DayState, RunKey
 from tests.support.daily import BAD, MODEL, june
 from tests.unit.daily.conftest import days, empty_store  # noqa: F401 - fixtures
@@ -83,7 +84,7 @@ def test_a_rollback_that_died_before_its_pointer_was_written_is_finished_by_the_
 def test_it_waits_while_a_day_trains_and_leaves_no_lease_behind(served):
     store = served.services.store
     training = RunKey("daily_finetune_movielens", "scheduled")
-    store.try_lease("movielens", run=training, bizdate=june(4), live_for=lease._LIVE_FOR)
+    store.try_lease("movielens", run=training, bizdate=june(4), live_for=LIVE_FOR)
     form = Form(served, roll_back_to=1)
 
     with pytest.raises(TaskDeferred):
