@@ -11,7 +11,6 @@ from airflow.providers.standard.utils.skipmixin import SkipMixin
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import (
     AirflowException,
-    AirflowFailException,
     AirflowSkipException,
     DagRunTriggerException,
 )
@@ -19,6 +18,7 @@ from airflow.sdk.exceptions import (
 from easyrec.assets import promoted
 from easyrec.callbacks import PartitionsLateError
 from easyrec.dates import FIELD, business_date_of
+from easyrec.failures import fails_the_task
 from easyrec.notifications import check
 from easyrec.operators.begin_search import started_by
 from easyrec.operators.pai_train import PaiTrainOperator
@@ -94,15 +94,11 @@ class DailyOperator(HoldsLease):
         raise NotImplementedError
 
     def execute(self, context: Context) -> Any:
-        try:
+        with fails_the_task():
             plan = FinetunePlan.load(Path(self.model_folder))
             bizdate = business_date_of(context, plan.finetune.timezone)
             self.claim_or_wait(context, plan.model, bizdate)
             return self.work(context, engine(plan), plan, bizdate)
-        except PermanentError as error:
-            raise AirflowFailException(str(error)) from error
-        except RetryableError as error:
-            raise AirflowException(str(error)) from error
 
 
 class WaitForTablesOperator(DeferredWait):
@@ -172,14 +168,10 @@ class TrainDayOperator(PaiTrainOperator, HoldsLease):
         self.day = day
 
     def execute(self, context: Context) -> Any:
-        try:
+        with fails_the_task():
             plan = FinetunePlan.load(Path(self.model_folder))
             self.claim_or_wait(context, plan.model, self._day(context))
             engine(plan).check_still_valid(int(self.day))
-        except PermanentError as error:
-            raise AirflowFailException(str(error)) from error
-        except RetryableError as error:
-            raise AirflowException(str(error)) from error
         return super().execute(context)
 
 

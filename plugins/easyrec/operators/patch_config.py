@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from include.errors import PermanentError, RetryableError
+from easyrec.failures import fails_the_task
 from include.experiments.settings import JobSettings
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class PatchPipelineConfigOperator(BaseOperator):
         from easyrec import runtime
         from include.daily.patching import patch_config
 
-        try:
+        with fails_the_task():
             patched = patch_config(
                 runtime.config_files(self.settings),
                 source=self.source,
@@ -74,10 +73,6 @@ class PatchPipelineConfigOperator(BaseOperator):
                 force_shapes=self.force_shapes,
                 allow_unknown_fields=tuple(self.allow_unknown_fields),
             )
-        except PermanentError as error:
-            raise AirflowFailException(str(error)) from error
-        except RetryableError as error:
-            raise AirflowException(str(error)) from error
         for change in patched.changes:
             self.log.info("%s", change)
         for warning in patched.warnings:

@@ -6,14 +6,13 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
-
 from easyrec.assets import promoted
 from easyrec.dates import FIELD
+from easyrec.failures import fails_the_task
 from easyrec.operators.begin_search import started_by
 from easyrec.operators.daily import HoldsLease, run_key
 from include.daily.plan import FinetunePlan
-from include.errors import ConfigError, NotFoundError, PermanentError, RetryableError
+from include.errors import ConfigError, NotFoundError
 from include.finetune.calendar import parse_day
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class ChangeServingOperator(HoldsLease):
     def execute(self, context: Context) -> dict[str, Any]:
         from easyrec import runtime
 
-        try:
+        with fails_the_task():
             plan = FinetunePlan.load(Path(self.model_folder))
             services = runtime.services(plan.settings)
             wanted, reason = change_wanted(context["params"])
@@ -54,10 +53,6 @@ class ChangeServingOperator(HoldsLease):
                 promotion = _change(services, plan, wanted, by=started_by(context), reason=reason)
             finally:
                 services.store.release_lease(plan.model, run=run_key(context))
-        except PermanentError as error:
-            raise AirflowFailException(str(error)) from error
-        except RetryableError as error:
-            raise AirflowException(str(error)) from error
         if promotion is None:
             self.log.info("%s is part of the chain again; a later day serves", day)
             return {"promotion": None, "bizdate": day.isoformat()}

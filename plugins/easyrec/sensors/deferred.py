@@ -7,9 +7,9 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException
 
-from include.errors import PermanentError, RetryableError
+from easyrec.failures import fails_the_task
 from include.experiments.settings import JobSettings
 
 if TYPE_CHECKING:
@@ -47,12 +47,8 @@ class DeferredWait(BaseOperator):
         raise NotImplementedError
 
     def execute(self, context: Context) -> Any:
-        try:
+        with fails_the_task():
             return self.wait(context)
-        except PermanentError as error:
-            raise AirflowFailException(str(error)) from error
-        except RetryableError as error:
-            raise AirflowException(str(error)) from error
 
     def wait(self, context: Context) -> Any:
         until = datetime.now(timezone.utc) + timedelta(hours=self.wait_hours)
