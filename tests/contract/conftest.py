@@ -39,13 +39,6 @@ def postgres_store(postgres: Callable[[], str]) -> Callable[[], str]:
     return emptied
 
 
-@pytest.fixture(scope="session")
-def sqlite_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("template") / "store.db"
-    ExperimentStore.open(f"sqlite:///{file}").close()
-    return file
-
-
 @pytest.fixture(params=["sqlite", POSTGRES])
 def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a store that does not exist yet."""
@@ -58,7 +51,7 @@ def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of an empty store."""
     if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("sqlite_store"), tmp_path / "store.db")
+        shutil.copy(request.getfixturevalue("empty_store"), tmp_path / "store.db")
         return f"sqlite:///{tmp_path}/store.db"
     return str(request.getfixturevalue("postgres_store")())
 

@@ -16,7 +16,7 @@ from easyrec.discovery import ModelFolder
 from easyrec.operators.daily import ResolveCheckpointOperator
 from include.daily.plan import FinetunePlan
 from tests.support.daily import MODEL
-from tests.unit.daily.conftest import days, empty_store  # noqa: F401 - fixtures
+from tests.unit.daily.conftest import days  # noqa: F401 - a fixture
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from include.daily import promotion as engine
 from include.daily.lease import LIVE_FOR
 from include.store import DayState, RunKey
 from tests.support.daily import BAD, MODEL, june
-from tests.unit.daily.conftest import days, empty_store  # noqa: F401 - fixtures
+from tests.unit.daily.conftest import days  # noqa: F401 - a fixture
 
 
 @pytest.fixture

@@ -17,14 +17,6 @@ from tests.support.fakes import MemoryJobs, MemoryObjects, MemoryTables
 from tests.unit.experiments.conftest import CONFIG_URL, TABLES, Clock, CountingTuner, Verdict
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated store: copying it is quicker than migrating one for each test."""
-    path = tmp_path_factory.mktemp("store") / "store.db"
-    ExperimentStore.open(f"sqlite:///{path}").close()
-    return path
-
-
 @pytest.fixture
 def days(tmp_path: Path, empty_store: Path) -> Iterator[Days]:
     shutil.copy(empty_store, tmp_path / "store.db")

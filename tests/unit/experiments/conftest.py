@@ -118,14 +118,6 @@ class Lab:
         return JobPayload("easy_rec_ext", "algo_public", {"cmd": "train"})
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated store: copying it is quicker than migrating one for each test."""
-    path = tmp_path_factory.mktemp("store") / "store.db"
-    ExperimentStore.open(f"sqlite:///{path}").close()
-    return path
-
-
 @pytest.fixture
 def lab(tmp_path: Path, empty_store: Path) -> Iterator[Lab]:
     shutil.copy(empty_store, tmp_path / "store.db")

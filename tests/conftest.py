@@ -1,0 +1,17 @@
+"""What tests of several kinds share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated store: copying it is quicker than migrating one for each test."""
+    from include.store import ExperimentStore  # not for tests that need no store
+
+    path = tmp_path_factory.mktemp("store") / "store.db"
+    ExperimentStore.open(f"sqlite:///{path}").close()
+    return path
