@@ -125,8 +125,8 @@ def stale_metrics(
 ) -> dict[date, float]:
     """The objective of the chain's first model on the day after each day, by one ``-Dcmd=evaluate`` job each."""
     since, submitted = time.monotonic(), {}
-    for number, bizdate in enumerate(wanted):
-        spec = _evaluation(plan, chain, following(bizdate))
+    specs = {bizdate: _evaluation(plan, chain, following(bizdate)) for bizdate in wanted}
+    for number, (bizdate, spec) in enumerate(specs.items()):
         payload = JobPlan(spec).render_trial(StepId("demo", number), {}).payload
         submitted[bizdate] = jobs.submit(payload, submission_key=f"stale-{bizdate}", store_uuid="demo")
     for bizdate, job_id in submitted.items():
@@ -137,8 +137,7 @@ def stale_metrics(
         if status.state is not JobState.SUCCEEDED:
             raise EasyRecAutoMLError(f"the evaluation for {bizdate} failed: {status.message}")
     found = {}
-    for bizdate in wanted:
-        spec = _evaluation(plan, chain, following(bizdate))
+    for bizdate, spec in specs.items():
         url = join_url(spec.model_dir, spec.parameters["eval_result_path"])
         metric = read_eval_result(objects, url, plan.job.weights)
         if metric is None:

@@ -40,7 +40,7 @@ def day_promoted(day: Day, promotion: Promotion, stale: Sequence[Day]) -> Notice
         lines=(
             f"promotion {promotion.number}: {promotion.checkpoint}",
             f"metric: {number(promotion.metric)}",
-            f"by: {promotion.by}{f', {promotion.reason}' if promotion.reason else ''}",
+            _by(promotion),
             f"to do: {do}",
         ),
         run=_run(day.run),
@@ -61,7 +61,7 @@ def rolled_back(promotion: Promotion, chain: Chain | None) -> Notice:
         title=f"to {promotion.bizdate}",
         lines=(
             f"promotion {promotion.number}: {promotion.checkpoint} serves again",
-            f"by: {promotion.by}{f', {promotion.reason}' if promotion.reason else ''}",
+            _by(promotion),
             f"to do: {do}",
         ),
     )
@@ -90,6 +90,10 @@ def gap_passed_over(model: str, bizdate: date, found: Continuation, run: RunKey)
         ),
         run=_run(run),
     )
+
+
+def _by(promotion: Promotion) -> str:
+    return f"by: {promotion.by}{f', {promotion.reason}' if promotion.reason else ''}"
 
 
 def _run(run: RunKey) -> tuple[str, str]:
