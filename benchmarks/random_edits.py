@@ -157,7 +157,11 @@ def joined(parts: Sequence[Edit], rng: random.Random) -> dict[str, Any]:
     if len(parts) > 1 and rng.random() < 0.4:
         values = [str(part.value) for part in parts]
         text = "".join(part.key for part in parts) + "".join(values)
-        if ";" not in text and text.isprintable() and all(value == value.strip() for value in values):
+        if (
+            not {";", "\\"} & set(text)
+            and text.isprintable()
+            and all(value == value.strip() for value in values)
+        ):
             return {rng.choice([";", "; "]).join(part.key for part in parts): ";".join(values)}
     return {part.key: part.value for part in parts}
 
