@@ -25,16 +25,18 @@ def _check(arguments: argparse.Namespace) -> None:
     folder = arguments.folder.resolve()
     finetunes = (folder / "finetune").is_dir()
     errors: list[EasyRecAutoMLError] = []
+    fine: list[str] = []
     if (folder / "begin").is_dir() or not finetunes:
         with _kept(errors):
-            _check_search(folder, arguments)
+            fine.append(_check_search(folder, arguments))
     if finetunes:
         with _kept(errors):
-            _check_finetune(folder)
+            fine.append(_check_finetune(folder))
     if len(errors) > 1:
         raise ProblemsError(f"model {folder.name} can't be used", [str(error) for error in errors])
     if errors:
         raise errors[0]
+    print("\n".join(fine))
 
 
 @contextlib.contextmanager
@@ -45,16 +47,16 @@ def _kept(errors: list[EasyRecAutoMLError]) -> Iterator[None]:
         errors.append(error)
 
 
-def _check_finetune(folder: Path) -> None:
+def _check_finetune(folder: Path) -> str:
     from include.daily.plan import FinetunePlan
 
     plan = FinetunePlan.load(folder)
     for note in plan.notes:
         print(f"note: {note}")
-    print(f"{plan.model}: daily finetune, objective {dict(plan.job.weights)}: fine")
+    return f"{plan.model}: daily finetune, objective {dict(plan.job.weights)}: fine"
 
 
-def _check_search(folder: Path, arguments: argparse.Namespace) -> None:
+def _check_search(folder: Path, arguments: argparse.Namespace) -> str:
     from include.experiments.plan import Plan
     from include.experiments.preflight import dry_run
 
@@ -72,4 +74,4 @@ def _check_search(folder: Path, arguments: argparse.Namespace) -> None:
         problems = [str(p) for p in found if p.fatal]
         if problems:
             raise ProblemsError("the search space does not fit the pipeline config", problems)
-    print(f"{plan.model}: {len(plan.space)} hyper-parameters, objective {dict(plan.job.weights)}: fine")
+    return f"{plan.model}: {len(plan.space)} hyper-parameters, objective {dict(plan.job.weights)}: fine"

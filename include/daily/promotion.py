@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from include import names
 from include.daily.plan import FinetunePlan
-from include.daily.telling import day_promoted, rolled_back
+from include.daily.telling import chain_mended, day_promoted, rolled_back
 from include.errors import AlreadyExistsError, NotFoundError, PermanentError
 from include.experiments.report import json_ready
 from include.notices import Tell
@@ -50,9 +50,11 @@ def publish(services: Publisher, plan: FinetunePlan, promotion: Promotion) -> bo
         if serving.number != promotion.number:
             _write_once(services, plan, serving)
         body = _body(services, serving)
-        if _read(services, current) != body:
+        there = _read(services, current)
+        if there != body:
             services.objects.write(current, body)
-            is_new = is_new or serving.number == promotion.number
+            known = there is not None and _identity(there) == _identity(body)
+            is_new = is_new or (serving.number == promotion.number and not known)
         newest = services.store.serving(plan.model)
         # One that was promoted meanwhile may have been published before our write, which then hid it.
         if newest is not None and newest.number == serving.number:
@@ -66,7 +68,8 @@ def _write_once(services: Publisher, plan: FinetunePlan, promotion: Promotion) -
     try:
         services.objects.write(url, body, overwrite=False)
     except AlreadyExistsError:
-        if services.objects.read(url) != body:
+        published = _identity(services.objects.read(url))
+        if published is None or published != _identity(body):
             raise PermanentError(
                 "this promotion was published by another installation",
                 where=url,
@@ -74,6 +77,19 @@ def _write_once(services: Publisher, plan: FinetunePlan, promotion: Promotion) -
             ) from None
         return False
     return True
+
+
+_IDENTITY = ("model", "number", "kind", "bizdate", "checkpoint", "promoted_at", "store")
+"""What tells a promotion from every other one; further fields may be written otherwise by other releases."""
+
+
+def _identity(body: bytes) -> tuple[Any, ...] | None:
+    """None for what is no pointer."""
+    try:
+        pointer = json.loads(body)
+        return tuple(pointer[key] for key in _IDENTITY)
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _read(services: Publisher, url: str) -> bytes | None:
@@ -101,7 +117,11 @@ def promote(
     promotion, stale = services.store.promote_day(
         day.id, by=by, reason=reason, export_dir=export_dir, config_url=config
     )
-    if promotion is not None and publish(services, plan, promotion):
+    if promotion is None:
+        if day.state is not DayState.PROMOTED:  # else it was told before
+            serving = services.store.serving(plan.model)
+            services.tell(chain_mended(day, serving, stale, by=by, reason=reason))
+    elif publish(services, plan, promotion):
         services.tell(day_promoted(day, promotion, stale))
     return promotion, stale
 
