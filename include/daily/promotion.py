@@ -14,6 +14,7 @@ from include import names
 from include.daily.plan import FinetunePlan
 from include.daily.telling import chain_mended, day_promoted, rolled_back
 from include.errors import AlreadyExistsError, NotFoundError, PermanentError
+from include.experiments.checkpoints import find_checkpoint
 from include.experiments.report import json_ready
 from include.notices import Tell
 from include.ports import ObjectStore
@@ -131,10 +132,13 @@ def roll_back(services: Publisher, plan: FinetunePlan, *, to: int, by: str, reas
 
     One of an older chain only serves: the current chain's next day starts from that chain's origin. What
     serves is published first, so that keys that OSS refuses change nothing. Raises NotFoundError for an
-    unknown number, StateError when it serves already for another reason.
+    unknown number or a model that was removed, StateError when it serves already for another reason.
     """
     promotion = _rollback_that_serves(services.store, plan.model, to, by, reason)
     if promotion is None:
+        target = next((p for p in services.store.promotions(plan.model) if p.number == to), None)
+        if target is not None:
+            find_checkpoint(services.objects, target.checkpoint)  # it may have been removed (keep_days)
         _publish_serving(services, plan)
         promotion = services.store.roll_back(plan.model, to=to, by=by, reason=reason)
     if publish(services, plan, promotion):
@@ -160,7 +164,7 @@ def promote_day(
     """A person lets a day serve that the gate refused (or publishes a promotion again).
 
     What serves is published first, so that keys that OSS refuses change nothing.
-    Raises NotFoundError when the current chain has no trained model of that day.
+    Raises NotFoundError when the current chain has no trained model of that day, or it was removed.
     """
     store = services.store
     chain = store.current_chain(plan.model)
@@ -170,6 +174,7 @@ def promote_day(
         there = ", ".join(f"{d} ({r.state.value.lower()})" for d, r in days.items()) or "none"
         raise NotFoundError(f"model {plan.model} has no trained model of {bizdate}", hint=f"days: {there}")
     if day.state is not DayState.PROMOTED:  # else an earlier try may have died before it published
+        find_checkpoint(services.objects, day.checkpoint_out)
         _publish_serving(services, plan)
     promotion, _ = promote(services, plan, day, by=by, reason=reason)
     return promotion

@@ -117,7 +117,6 @@ class TestBeginSearch:
         assert begun.chain == "movielens-chain2"
         assert begun.checkpoint.endswith("/model.ckpt-50")
 
-
     def test_of_runs_that_all_start_from_begin_only_the_first_does_and_the_others_from_the_day_before(
         self, begins
     ):
