@@ -124,3 +124,12 @@ def test_only_a_model_that_wants_it_starts_on_searches(days):  # noqa: F811
     days.set(start_on_begin=True)
 
     assert type(daily.schedule(replace(folder, plan=days.plan))) is AssetOrTimeSchedule
+
+
+def test_the_form_says_to_empty_the_logical_date_where_a_run_of_today_would_do_nothing(days):  # noqa: F811
+    folder = ModelFolder("movielens", MODEL, days.plan)
+    assert "nothing runs for one after 1998-04-21" in daily.form(folder)["bizdate"].description
+
+    days.set(last_bizdate=None)
+
+    assert "logical date above" not in daily.form(replace(folder, plan=days.plan))["bizdate"].description
