@@ -179,6 +179,7 @@ def test_a_folder_that_was_written_to_lately_stays(old):
 def test_a_folder_that_holds_something_needed_stays(old):
     inside = old.checkpoint(f"{folder(2)}/kept")
     old.store.open_chain("another_model", origin=Origin(inside, f"{folder(2)}/kept/x", ()), by="test")
+    old.services.now.sleep(30 * DAY)
 
     assert folder(2) not in remove(old)
 
