@@ -14,7 +14,7 @@ from include.experiments.checkpoints import find_checkpoint
 from include.experiments.opening import Opened, OpenRequest, open_experiment
 from include.experiments.services import Services
 from include.finetune import calendar
-from include.finetune.shapes import shape_changes, shape_keys
+from include.finetune.shapes import ShapeChange, ShapeKey, shape_changes, shape_keys
 from include.pipeline_config import fg_json_path
 from include.store import DayState, ExperimentStore, Origin, current_days
 
@@ -35,6 +35,7 @@ def open_finetune_search(
     ``start``, ``end``: first and last day, both inclusive; empty for what ``trialCommand`` says. An experiment
     that exists keeps its days and its first checkpoint. Raises as ``open_experiment`` does.
     """
+    shapes: tuple[list[str], list[str]] = [], []
     known = _kept(services.store, folder, request, dag_id, run_id)
     days = _days(folder, known, start, end)
     if known is not None:
@@ -44,8 +45,7 @@ def open_finetune_search(
                 where="start_time, end_time",
                 hint="leave the fields empty, or start a new search",
             )
-        plan, shapes = known, ([], [])
-        opened_with = folder
+        plan, opened_with = known, folder
     else:
         plan = opened_with = _starting(services, dataclasses.replace(folder, days=days))
         shapes = _shapes(services, plan)
@@ -124,7 +124,7 @@ def _shapes(services: Services, plan: ChainPlan) -> tuple[list[str], list[str]]:
 def _compared(plan: ChainPlan, trained: str) -> tuple[list[str], list[str]]:
     allowed = plan.settings.allow_unknown_fields
     try:
-        found = [
+        found: list[ShapeKey | ShapeChange] = [
             *shape_keys(plan.space, plan.pipeline_config, allow_unknown_fields=allowed),
             *shape_changes(trained, plan.patched_config({})),
         ]
