@@ -8,7 +8,7 @@ from unittest import mock
 import pytest
 
 from include.errors import RetryableError
-from include.experiments.closing import close_experiment, report_of_store
+from include.experiments.closing import close_experiment
 from include.experiments.trial_job import TrialJob
 from include.search.trial import TrialState
 
@@ -140,6 +140,4 @@ def test_two_chains_run_beside_each_other(chain):
     report = close_experiment(chain.services, chain.experiment, dag_id="dag", run_id="run", by="test")
     assert report.best is not None
     assert report.best.number == 1
-    assert report_of_store(chain.store, chain.experiment).best_model_dir.endswith(
-        "19980117_model_" + chain.experiment + "_1"
-    )
+    assert report.best_model_dir.endswith(f"19980117_model_{chain.experiment}_1")

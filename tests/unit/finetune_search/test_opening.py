@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import date
 
 import pytest
 
+from include.daily.plan import FinetunePlan
 from include.errors import ConfigError, ProblemsError
+from include.search.space import parse
 from include.store import RunKey
 from tests.support.daily import Days
-from tests.unit.finetune_search.conftest import CONFIG_URL, ORIGIN, RATE
+from tests.unit.finetune_search.conftest import MODEL, ORIGIN, RATE
 
 
 def test_every_partition_of_every_day_must_be_there(chains):
@@ -24,13 +27,7 @@ def test_every_partition_of_every_day_must_be_there(chains):
 
 
 def test_a_search_over_shapes_is_refused(chains):
-    space = type(chains.plan.space)
     bad = {"feature_configs[:].embedding_dim": {"_type": "choice", "_value": [4, 8]}}
-    from include.search.space import parse
-
-    assert isinstance(chains.plan.space, space)
-    import json
-
     chains.plan = replace(chains.plan, space=parse(json.dumps(bad), "space"))
     with pytest.raises(ProblemsError, match="embedding_dim"):
         chains.open()
@@ -38,10 +35,6 @@ def test_a_search_over_shapes_is_refused(chains):
 
 
 def test_a_misspelt_key_is_refused(chains):
-    import json
-
-    from include.search.space import parse
-
     bad = {"train_config.num_stepz": {"_type": "choice", "_value": [4, 8]}}
     chains.plan = replace(chains.plan, space=parse(json.dumps(bad), "space"))
     with pytest.raises(ProblemsError, match="num_stepz"):
@@ -65,11 +58,7 @@ def test_the_days_of_an_experiment_stay(chains):
 
 
 def test_the_first_day_starts_from_the_model_promoted_for_the_day_before(chains):
-    days = Days(chains.services, chains.plan)  # type: ignore[arg-type]
-    from include.daily.plan import FinetunePlan
-    from tests.unit.finetune_search.conftest import MODEL
-
-    days.plan = FinetunePlan.load(MODEL)
+    days = Days(chains.services, FinetunePlan.load(MODEL))
     days.set(start_from=ORIGIN)
     begun = days.engine.begin(date(1998, 1, 14), run=RunKey("daily", "14"), task_max_tries=3, by="test")
     chains.open("before", trials=1)
@@ -84,4 +73,3 @@ def test_the_first_day_starts_from_the_model_promoted_for_the_day_before(chains)
         chains.day()
     assert chains.store.current_chain("movielens") == chain
     assert chains.store.serving("movielens").checkpoint == f"{begun.model_dir}/model.ckpt-10"
-    assert CONFIG_URL
