@@ -22,6 +22,7 @@ for model in finetune_search_models():
         schedule=None,
         max_active_runs=16,
         max_active_tasks=1024,
+        default_args={"retries": 3, "retry_delay": timedelta(seconds=30)},
         tags=["easyrec", "finetune", model.name],
         doc_md=model.problem or FINETUNE_SEARCH,
         on_failure_callback=on_run_failure(model.name, model.notify, Kind.SEARCH_FAILED),
@@ -40,15 +41,11 @@ for model in finetune_search_models():
             task_id="open_experiment",
             model_folder=str(model.path),
             on_failure_callback=tell,
-            retries=3,
-            retry_delay=timedelta(seconds=30),
         )
         trials = TrialOperator.partial(
             task_id="trial",
             pool=model.pool,
             map_index_template="{{ trial_label }}",
-            retries=3,
-            retry_delay=timedelta(seconds=15),
         ).expand(assignment=opened.output)
         close = CloseExperimentOperator(
             task_id="close_experiment",
@@ -57,8 +54,6 @@ for model in finetune_search_models():
             experiment="{{ ti.xcom_pull(task_ids='open_experiment', key='experiment') }}",
             trigger_rule="all_done",
             on_failure_callback=tell,
-            retries=3,
-            retry_delay=timedelta(seconds=30),
         )
         trials >> close
     globals()[dag.dag_id] = dag

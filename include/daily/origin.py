@@ -53,6 +53,12 @@ def find_origin(services: Services, plan: Starting, start_from: str) -> Origin:
             where="start_from",
             hint=f"{BEGIN}, the id of an experiment, or oss://<bucket>/<model_dir>[/model.ckpt-N]",
         )
+    if experiment.kind != BEGIN:
+        raise ConfigError(
+            f"experiment {experiment.id} is no begin search",
+            where="start_from",
+            hint="to start from a model of it, name its model_dir on OSS",
+        )
     if experiment.model != plan.model:
         raise ConfigError(
             f"experiment {experiment.id} belongs to model {experiment.model}, not {plan.model}",

@@ -30,6 +30,8 @@ class TrialRow:
     parameters: Mapping[str, Any]
     training_seconds: float
     """Seconds that all jobs of the trial trained, replaced ones included."""
+    days: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    """Metric by day, of a chain of days; None for one without a finite metric."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def summarize(
     now: datetime,
 ) -> Report:
     """Pure: the same records give the same report."""
+    days = _days(plan, results, steps)
     evaluations: dict[int, int] = {}
     for result in results:
         evaluations[result.step.trial] = evaluations.get(result.step.trial, 0) + 1
@@ -79,7 +82,10 @@ def summarize(
         if step.started_at is not None:
             trained = ((step.ended_at or now) - step.started_at).total_seconds()
             seconds[step.id.trial] = seconds.get(step.id.trial, 0.0) + max(0.0, trained)
-    rows = tuple(_row(t, evaluations.get(t.number, 0), seconds.get(t.number, 0.0)) for t in trials)
+    rows = tuple(
+        _row(t, evaluations.get(t.number, 0), seconds.get(t.number, 0.0), days.get((t.number, t.epoch), {}))
+        for t in trials
+    )
     best = _best(rows, experiment.optimize_mode)
     typical = [r.training_seconds for r in rows if r.state is TrialState.SUCCEEDED]
     median = statistics.median(typical) if typical else 0.0
@@ -121,7 +127,24 @@ def to_html(report: Report) -> str:
     return environment.from_string(template).render(report=report, keys=keys, TrialState=TrialState)
 
 
-def _row(trial: Trial, evaluations: int, seconds: float) -> TrialRow:
+def _days(
+    plan: Plan, results: Sequence[RecordedResult], steps: Sequence[Step]
+) -> dict[tuple[int, int], dict[str, float | None]]:
+    """By trial and epoch, what each day that ended well came to; empty where a trial is one job."""
+    found: dict[tuple[int, int], dict[str, float | None]] = {}
+    if not plan.judges_whole_steps:
+        return found
+    for step in steps:
+        if step.state is not StepState.SUCCEEDED:
+            continue
+        mine = [r for r in results if (r.step.trial, r.step.step) == (step.id.trial, step.id.step)]
+        final = plan.final_result(mine)
+        days = found.setdefault((step.id.trial, step.id.epoch), {})
+        days[plan.step_name(step.id.step)] = None if final is None else final.objective
+    return found
+
+
+def _row(trial: Trial, evaluations: int, seconds: float, days: Mapping[str, float | None]) -> TrialRow:
     return TrialRow(
         number=trial.number,
         source=trial.source,
@@ -132,6 +155,7 @@ def _row(trial: Trial, evaluations: int, seconds: float) -> TrialRow:
         evaluations=evaluations,
         parameters=dict(trial.parameters),
         training_seconds=seconds,
+        days=dict(days),
     )
 
 

@@ -140,4 +140,5 @@ def test_two_chains_run_beside_each_other(chain):
     report = close_experiment(chain.services, chain.experiment, dag_id="dag", run_id="run", by="test")
     assert report.best is not None
     assert report.best.number == 1
+    assert report.best.days == pytest.approx({"1998-01-15": 0.7, "1998-01-16": 0.8, "1998-01-17": 0.9})
     assert report.best_model_dir.endswith(f"19980117_model_{chain.experiment}_1")
