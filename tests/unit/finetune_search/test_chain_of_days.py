@@ -129,6 +129,20 @@ def test_a_crash_between_two_days_leaves_one_job_for_each(chain, dies_before):
     assert chain.dirs() == ["19980115_model_exp_0", "19980116_model_exp_0"]
 
 
+def test_a_day_that_was_judged_leads_on_and_is_not_judged_again(chain):
+    chain.train(chain.of(0))
+    with (
+        mock.patch.object(TrialJob, "ensure", side_effect=RetryableError("died")),
+        pytest.raises(RetryableError),
+    ):
+        chain.watcher().poll()
+    chain.verdict.stop = True
+
+    assert chain.watcher().poll().state is TrialState.SUBMITTED
+    assert len(chain.verdict.seen) == 1
+    assert chain.dirs() == ["19980115_model_exp_0", "19980116_model_exp_0"]
+
+
 def test_two_chains_run_beside_each_other(chain):
     chain.start(1)
     for value in (0.6, 0.7, 0.8):
