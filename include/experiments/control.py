@@ -48,7 +48,9 @@ def set_concurrency(control: Control, experiment_id: str, slots: int) -> Outcome
     """Slots of the pool that the model's searches share. Trials that run go on when it is lowered."""
     experiment = search(control.store, experiment_id)
     if not 1 <= slots <= MOST_SLOTS:
-        raise ConfigError(f"{slots} trials at once make no sense", hint=f"1 to {MOST_SLOTS}; pause to start none")
+        raise ConfigError(
+            f"{slots} trials at once make no sense", hint=f"1 to {MOST_SLOTS}; pause to start none"
+        )
     pool = Plan.from_snapshot(experiment.snapshot).settings.pool_of(experiment.model)
     before = control.workflow.pool_slots(pool)
     control.workflow.set_pool_slots(pool, slots)

@@ -54,7 +54,9 @@ def change_limits(
         request = store.request_trials_up_to(experiment_id, trials, by=control.by)
         if request is not None:
             run_requested(control, request)
-            notes.append(f"run {request.run_id} was started for {request.trials} more trials: {trials} in all")
+            notes.append(
+                f"run {request.run_id} was started for {request.trials} more trials: {trials} in all"
+            )
     return changed, notes
 
 
@@ -63,7 +65,9 @@ def _problems(experiment: Experiment, trials: int | None, hours: float | None) -
     if trials is None and hours is None:
         problems.append("nothing to change: give a number of trials, hours, or both")
     if trials is not None and not 1 <= trials <= experiment.asks + 1000:
-        problems.append(f"a maximum of {trials} trials makes no sense: at least 1, at most 1000 more than now")
+        problems.append(
+            f"a maximum of {trials} trials makes no sense: at least 1, at most 1000 more than now"
+        )
     elif trials is not None and experiment.state.is_terminal and trials <= experiment.asks:
         problems.append(f"it has ended ({experiment.state.value}) with {experiment.asks} trials")
     if hours is not None and not (math.isfinite(hours) and 0 < hours <= _MOST_HOURS):
@@ -74,7 +78,9 @@ def _problems(experiment: Experiment, trials: int | None, hours: float | None) -
 def _notes(after: Experiment, now: datetime) -> list[str]:
     notes = []
     if after.max_trials is not None and after.max_trials <= after.asks:
-        notes.append(f"{after.asks} trials have begun already: none of the tasks at work starts a further one")
+        notes.append(
+            f"{after.asks} trials have begun already: none of the tasks at work starts a further one"
+        )
     if after.deadline is not None and after.deadline <= now:
         notes.append("the time is over already: no further trial starts")
     if notes and after.asks:

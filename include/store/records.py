@@ -116,7 +116,8 @@ class WorkInProgress:
     """Of the DAG runs at work on an experiment.
 
     ``since``: when the newest of them began, or began anew; durations count from there. ``idle_tasks``: how
-    many of their mapped tasks have not asked yet and were not skipped: so many can still come. None when nobody said how many tasks there are.
+    many of their mapped tasks have not asked yet and were not skipped: so many can still come.
+    None when nobody said how many tasks there are.
     """
 
     since: datetime

@@ -8,7 +8,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
-from include.errors import StateError
 from include.store import schema
 from include.store.database import reads, writes
 from include.store.experiments import runs_of, work_of
@@ -23,9 +22,7 @@ _REQUESTED, _DROPPED = "run_requested", "run_request_dropped"
 class RunRequests(StorePart):
     """Ask for DAG runs. A request is recorded before its run is triggered, so that none is made twice."""
 
-    def request_run(
-        self, experiment_id: str, *, kind: str, conf: Mapping[str, Any], by: str
-    ) -> RunRequest:
+    def request_run(self, experiment_id: str, *, kind: str, conf: Mapping[str, Any], by: str) -> RunRequest:
         """Record that a run with ``conf`` (``trials`` is in it) is wanted. ``kind``: why, in one word.
 
         Raises ConfigError when ``conf`` is not plain JSON or holds what looks like a secret, NotFoundError.
@@ -50,8 +47,8 @@ class RunRequests(StorePart):
         """
         experiment = lock_experiment(connection, experiment_id)
         idle = 0 if experiment["ended_at"] else work_of(connection, experiment).idle_tasks
-        if idle is None:
-            raise StateError(f"nobody knows how many tasks work on {experiment_id!r}", hint="extend it instead")
+        if idle is None:  # nobody said how many tasks there are: enough
+            return None
         waiting = sum(r.trials for r in _waiting(connection, experiment))
         more = maximum - experiment["asks"] - idle - waiting
         if more < 1:

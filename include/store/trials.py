@@ -307,8 +307,8 @@ class Trials(StorePart):
     ) -> Trial:
         """Move a trial to its next state; being there already changes nothing.
 
-        ``by``: the person who wants it so. ``metric`` and ``metrics``: only with an end. Raises StaleEpochError when a user cleared the
-        trial since, StateError for a transition that ``TrialState`` doesn't know.
+        ``by``: the person who wants it so. ``metric`` and ``metrics``: only with an end. Raises StaleEpochError
+        when a user cleared the trial since, StateError for a transition that ``TrialState`` doesn't know.
         """
         experiment = lock_experiment(connection, experiment_id)
         row = find_trial(connection, experiment_id, number)
@@ -348,9 +348,11 @@ class Trials(StorePart):
 def _refuse_if_closed(experiment: RowMapping, now: datetime) -> None:
     name, state = experiment["id"], ExperimentState(experiment["state"])
     if state is ExperimentState.PAUSED:
-        raise AskingPaused(f"experiment {name!r} is paused", hint="resume it to go on")
+        raise AskingPaused(f"experiment {name!r} is PAUSED", hint="resume it to go on")
     if state is ExperimentState.CANCELLED:
-        raise NoMoreTrials(f"experiment {name!r} was stopped: {experiment['reason']}", hint="extend it to go on")
+        raise NoMoreTrials(
+            f"experiment {name!r} was stopped: {experiment['reason']}", hint="extend it to go on"
+        )
     if state is not ExperimentState.RUNNING:
         why = f": {experiment['reason']}" if experiment["reason"] else ""
         raise StateError(
