@@ -31,8 +31,7 @@ from include.store.rows import (
 )
 from include.store.values import clean_text, plain_json
 
-UNUSED = "unused"
-"""Event of a task that ended without a trial."""
+UNUSED = "unused"  # a task that ended without a trial
 _EVENT_OF = {
     TrialState.WAITING: "waiting",
     TrialState.SUBMITTED: "submitted",
@@ -223,18 +222,14 @@ class Trials(StorePart):
 
     @writes
     def give_up_task(self, connection: Connection, experiment_id: str, task: TaskKey) -> None:
-        """Record that a task ends without a trial, at a limit. A limit raised later asks for other tasks.
-
-        Raises StateError when the limits have been raised since: ask again.
-        """
+        """Record that a task ends without a trial, at a limit. StateError when it was raised since: ask again."""
         experiment = lock_experiment(connection, experiment_id)
         try:
             _refuse_if_closed(experiment, self._now())
         except NoMoreTrials as error:
             data = {"run_id": task.run_id, "map_index": task.map_index, "reason": error.message}
-            add_event(
-                connection, experiment_id=experiment_id, at=self._now(), by=str(task), kind=UNUSED, data=data
-            )
+            now, by = self._now(), str(task)
+            add_event(connection, experiment_id=experiment_id, at=now, by=by, kind=UNUSED, data=data)
             return
         raise StateError(f"experiment {experiment_id!r} may have another trial again")
 
