@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Param
 
 from easyrec.docs import RECONCILE
-from easyrec.operators.reconcile import ReconcileOperator
+from easyrec.operators.reconcile import GRACE_MINUTES, ReconcileOperator
 
 with DAG(
     dag_id="easyrec_reconcile",
@@ -19,5 +19,8 @@ with DAG(
     dagrun_timeout=timedelta(minutes=30),
     tags=["easyrec"],
     doc_md=RECONCILE,
+    params={
+        GRACE_MINUTES: Param(2, type="number", minimum=0, title="Leave what changed in the last minutes")
+    },
 ) as dag:
     ReconcileOperator(task_id="reconcile")

@@ -118,12 +118,14 @@ class Reconciler:
         projects: Sequence[Project] = (),
         *,
         now: Callable[[], datetime] = utc_now,
+        grace: timedelta = GRACE,
     ) -> None:
         self._store = store
         self._tasks = tasks
         self._services_of = services_of
         self._projects = projects
         self._now = now
+        self._grace = grace
 
     def run(self, report: Report | None = None) -> Report:
         """End what nobody owns, tell people what had to be stopped, and return all that was found."""
@@ -170,7 +172,7 @@ class Reconciler:
         return max(time for time in times if time is not None)
 
     def _is_settled(self, last_change: datetime) -> bool:
-        return self._now() - last_change >= GRACE
+        return self._now() - last_change >= self._grace
 
     def _strays(self, project: Project, report: Report) -> None:
         """Jobs with our UUID that the store does not know as open: a backup was restored, or a key had two."""

@@ -18,25 +18,39 @@ if TYPE_CHECKING:
     from include.store import ExperimentStore
 
 
+GRACE_MINUTES = "grace_minutes"
+
+
 class ReconcileOperator(BaseOperator):
     """Compares store, Airflow and MaxCompute, stops jobs without an owner, and closes what ended unseen.
 
     Returns what was done, in words: ``stopped``, ``closed``, ``errors``. Fails when something could not be
-    looked at or stopped; the next round tries again.
+    looked at or stopped; the next round tries again. The form's ``grace_minutes``: what changed later than so
+    long ago is left for the next round.
     """
 
     def execute(self, context: Context) -> dict[str, list[str]]:
+        from datetime import timedelta
+
         from easyrec import lease, runtime
         from easyrec.task_state import AirflowTasks
         from include.daily.dead_runs import end_dead_runs
         from include.experiments.reconcile import Reconciler, Report
         from include.experiments.services import utc_now
 
+        grace = timedelta(minutes=context["params"][GRACE_MINUTES])
         with fails_the_task():
             store, report, tasks = runtime.open_store(), Report(), AirflowTasks()
             projects = list(_projects(store, report))
-            Reconciler(store, tasks, runtime.services_of_trial, projects).run(report)
-            end_dead_runs(store, report, is_over=tasks.is_over, lease_is_dead=lease.is_over, now=utc_now())
+            Reconciler(store, tasks, runtime.services_of_trial, projects, grace=grace).run(report)
+            end_dead_runs(
+                store,
+                report,
+                is_over=tasks.is_over,
+                lease_is_dead=lease.is_over,
+                now=utc_now(),
+                grace=grace,
+            )
             self.log.info(
                 "%d jobs stopped, %d things done, %d errors",
                 len(report.stopped),

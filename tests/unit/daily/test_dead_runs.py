@@ -14,9 +14,7 @@ from tests.support.daily import june, run_of
 @pytest.fixture
 def begun(days):
     """The first of June holds the lease and trains."""
-    claim = days.store.try_lease(
-        "movielens", run=run_of(1), bizdate=june(1), live_for=timedelta(minutes=1)
-    )
+    claim = days.store.try_lease("movielens", run=run_of(1), bizdate=june(1), live_for=timedelta(minutes=1))
     assert claim.held
     days.begin(1)
     return days

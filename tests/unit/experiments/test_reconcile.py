@@ -113,7 +113,14 @@ def test_what_changed_a_moment_ago_waits_for_the_next_round(lab, airflow, reconc
     assert len(reconcile().stopped) == 1
 
 
-def test_a_task_cleared_after_its_state_was_read_keeps_its_new_job(trains, airflow, reconcile, monkeypatch):
+@pytest.mark.parametrize("had_ended", [False, True])
+def test_a_task_cleared_after_its_state_was_read_keeps_its_new_job(
+    trains, airflow, reconcile, monkeypatch, had_ended
+):
+    if had_ended:  # but its job could not be stopped then
+        trains.store.move_trial(trains.experiment, 0, epoch=0, to=TrialState.CANCELLED, reason="ended")
+        trains.clock.sleep(GRACE.total_seconds())
+
     def cleared(task):
         trains.start(0, max_tries=4)
         return FAILED
