@@ -136,7 +136,7 @@ class Experiments(StorePart):
         row = connection.execute(query).mappings().one_or_none()
         if row is None:
             raise no_experiment(experiment_id)
-        return sorted(_runs(connection, row)[1])
+        return sorted(runs_of(connection, row)[1])
 
     @reads
     def work_in_progress(self, connection: Connection, experiment_id: str) -> WorkInProgress:

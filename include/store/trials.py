@@ -87,23 +87,6 @@ class Trials(StorePart):
         return [trial_of(row) for row in connection.execute(query).mappings()]
 
     @reads
-    def unfinished_trials(self, connection: Connection) -> list[Trial]:
-        """Trials of all experiments that have not ended, or have a step that has not, in any epoch."""
-        columns, step = schema.trial.c, schema.step.c
-        open_step = sa.exists().where(
-            step.experiment_id == columns.experiment_id,
-            step.trial == columns.number,
-            step.ended_at.is_(None),
-        )
-        ends = [state.value for state in TrialState if state.is_terminal]
-        query = (
-            sa.select(schema.trial)
-            .where(sa.or_(columns.state.not_in(ends), open_step))
-            .order_by(columns.asked_at, columns.experiment_id, columns.number)
-        )
-        return [trial_of(row) for row in connection.execute(query).mappings()]
-
-    @reads
     def experiments_of_run(self, connection: Connection, dag_id: str, run_id: str) -> list[str]:
         """Ids of the experiments that tasks of this DAG run have trials of."""
         columns = schema.trial.c
