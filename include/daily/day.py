@@ -14,7 +14,7 @@ from typing import Any
 from include import names
 from include.daily import telling
 from include.daily.chain import DayBeforeUnfinishedError, continue_from
-from include.daily.origin import find_origin, handed_over
+from include.daily.origin import find_origin, rate_of_days
 from include.daily.plan import CHECKPOINT_KEY, FinetunePlan
 from include.daily.promotion import promote
 from include.daily.retention import remove_old_models
@@ -40,7 +40,7 @@ class DayInputs:
 
     ``checkpoint``: exact prefix. ``trained_config``: the config that trained it. ``config_source`` becomes
     ``config_target`` with ``edits`` in it and ``learning_rate``: one number for every optimizer, a list with
-    one for each, or None to leave them.
+    one for each, or None to leave them. ``overrides``: adopted parameters, which win over all of that.
     """
 
     day: int
@@ -53,6 +53,7 @@ class DayInputs:
     config_target: str
     edits: Mapping[str, Any]
     learning_rate: float | list[float] | None
+    overrides: Mapping[str, Any]
     note: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -114,7 +115,7 @@ class DailyFinetune:
         if named and named.rstrip("/") not in (found.checkpoint, found.checkpoint.rpartition("/")[0]):
             log.warning("the ini names %s; the chain continues from %s", named, found.checkpoint)
         parameters = self._plan.parameters(bizdate)
-        rate = self._learning_rate(chain)
+        rate = rate_of_days(self._services.objects, self._plan, chain)
         day = self._store.begin_day(
             chain.id,
             bizdate,
@@ -237,21 +238,14 @@ class DailyFinetune:
         origin = find_origin(self._services, self._plan, start_from or self._plan.finetune.start_from)
         return self._store.open_chain(self._plan.model, origin=origin, by=by)
 
-    def _learning_rate(self, chain: Chain) -> float | list[float] | None:
-        setting = self._plan.finetune.learning_rate
-        if setting == "unchanged":
-            return None
-        if setting != "handover":
-            return setting
-        # A chain that was opened under another setting has recorded none.
-        recorded = chain.origin.learning_rates
-        return list(recorded or handed_over(self._services.objects, chain.origin.checkpoint))
-
     def _inputs(self, day: Day, chain: Chain, rate: float | list[float] | None, note: str) -> DayInputs:
         finetune = self._plan.finetune
         parameters = self._plan.parameters(day.bizdate)
         folder, _, name = day.model_dir.rstrip("/").rpartition("/")
         trained_in = day.checkpoint_in.rpartition("/")[0]
+        adopted = self._store.adoption(self._plan.model)
+        if adopted is not None and adopted.edits:
+            log.info("%s: %s", adopted, dict(adopted.edits))
         return DayInputs(
             day=day.id,
             chain=chain.id,
@@ -265,6 +259,7 @@ class DailyFinetune:
             config_target=names.join_url(folder, f"{self._plan.model}_configs", f"{name}.config"),
             edits={**self._plan.edits(day.bizdate), CHECKPOINT_KEY: day.checkpoint_in},
             learning_rate=rate,
+            overrides=dict(adopted.edits) if adopted is not None else {},
             note=note,
         )
 

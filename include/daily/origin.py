@@ -16,7 +16,7 @@ from include.experiments.services import Services
 from include.finetune.learning_rate import rate_at
 from include.finetune.settings import BEGIN, FinetuneSettings
 from include.ports import ObjectStore
-from include.store import Experiment, ExperimentState, Origin, Result
+from include.store import Chain, Experiment, ExperimentState, Origin, Result
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,18 @@ def find_origin(services: Services, plan: Starting, start_from: str) -> Origin:
     step = _best_step(services, experiment, report)
     checkpoint = find_checkpoint(services.objects, report.best_model_dir, step=step)
     return _origin(services, plan, checkpoint, report)
+
+
+def rate_of_days(objects: ObjectStore, plan: Starting, chain: Chain) -> float | list[float] | None:
+    """The learning rate that each day of a chain starts with: one for all optimizers, one for each, or None
+    to leave them as they are. Raises as ``handed_over``."""
+    setting = plan.finetune.learning_rate
+    if setting == "unchanged":
+        return None
+    if setting != "handover":
+        return setting
+    # A chain that was opened under another setting has recorded none.
+    return list(chain.origin.learning_rates or handed_over(objects, chain.origin.checkpoint))
 
 
 def handed_over(objects: ObjectStore, path: str) -> tuple[float, ...]:

@@ -31,15 +31,46 @@ def patch_config(
     target: str,
     edits: Mapping[str, Any] | str | None,
     learning_rate: float | Sequence[float] | str | None,
+    overrides: Mapping[str, Any] | str | None = None,
     trained_config: str | None = None,
     force_shapes: bool = False,
     allow_unknown_fields: Sequence[str] = (),
 ) -> Patched:
     """Read ``source``, patch it, check it, write ``target``. Nothing is written when anything is wrong.
 
-    ``edits`` and ``learning_rate`` may be JSON texts, as templates render them. Raises ConfigError.
+    As ``patched_config``, whose arguments the others are.
     """
-    wanted = _mapping(edits)
+    patched = patched_config(
+        files,
+        source=source,
+        edits=edits,
+        learning_rate=learning_rate,
+        overrides=overrides,
+        trained_config=trained_config,
+        force_shapes=force_shapes,
+        allow_unknown_fields=allow_unknown_fields,
+    )
+    files.write(target, patched.text)
+    return patched
+
+
+def patched_config(
+    files: ConfigFiles,
+    *,
+    source: str,
+    edits: Mapping[str, Any] | str | None,
+    learning_rate: float | Sequence[float] | str | None,
+    overrides: Mapping[str, Any] | str | None = None,
+    trained_config: str | None = None,
+    force_shapes: bool = False,
+    allow_unknown_fields: Sequence[str] = (),
+) -> Patched:
+    """``source`` with the edits, then the learning rate, then the overrides in it, checked.
+
+    ``edits``, ``learning_rate`` and ``overrides`` may be JSON texts, as templates render them. Raises
+    ConfigError.
+    """
+    wanted, last = _mapping(edits), _mapping(overrides)
     rates = _rates(learning_rate)
     text = edit_text(files.read(source), wanted, allow_unknown_fields=allow_unknown_fields)
     changes = [f"{key} = {value}" for key, value in wanted.items()]
@@ -54,12 +85,17 @@ def patch_config(
             rate_edit_lost(key, wanted[key], f"{_in_words(rates)}, which is handed over,") for key in lost
         ]
         kept = {key: value for key, value in wanted.items() if key not in lost}
-        wanted = {**kept, **{change.path: change.after for change in handed.changes}}
+        # An override of a rate may name it in other words; what holds in the end is the override's.
+        rates_hold = not overwritten_by_hand_over(last)
+        wanted = {**kept, **({change.path: change.after for change in handed.changes} if rates_hold else {})}
+    if last:
+        text = edit_text(text, last, allow_unknown_fields=allow_unknown_fields)
+        changes += [f"{key} = {value} (wins over the above)" for key, value in last.items()]
+        wanted = {**wanted, **last}
     if trained_config:
         warnings += _shapes(shape_changes(files.read(trained_config), text), force_shapes)
         if fg_json_path(text):
             warnings.append("features of fg_json_path were not compared with the checkpoint's")
-    files.write(target, text)
     return Patched(text, wanted, tuple(changes), tuple(warnings))
 
 

@@ -1,6 +1,7 @@
 """The experiment store on SQLite or Postgres (design section 3)."""
 
 from include.store.daily_records import (
+    Adoption,
     Chain,
     Claim,
     Day,
@@ -33,6 +34,7 @@ from include.store.store import ExperimentStore
 __all__ = [
     "SEARCHES",
     "UNSET",
+    "Adoption",
     "Chain",
     "Claim",
     "Day",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from include.errors import ConfigError
 from include.store.day_state import DayState
@@ -110,6 +110,26 @@ class Promotion:
     by: str
     reason: str
     at: datetime
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """Parameters that a person took over from a finetune search, numbered from 1 within the model.
+
+    The newest one counts, for days that begin after it. ``edits``: by config path; empty: none any more.
+    """
+
+    model: str
+    number: int
+    edits: Mapping[str, Any]
+    experiment: str | None
+    trial: int | None
+    by: str
+    reason: str
+    at: datetime
+
+    def __str__(self) -> str:
+        return f"adoption {self.number} (trial {self.trial} of {self.experiment}, by {self.by})"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from sqlalchemy.engine import Dialect
 
 PREFIX = "easyrec_"
 VERSION_TABLE = f"{PREFIX}schema_version"
-HEAD = "0002"
+HEAD = "0003"
 """Revision this code works with; a test keeps it equal to the newest migration."""
 
 
@@ -304,6 +304,19 @@ promotion = Table(
         [day.c.model, day.c.bizdate, day.c.repeat],
         name=f"fk_{PREFIX}promotion_day",
     ),
+)
+
+adoption = Table(
+    f"{PREFIX}adoption",
+    metadata,
+    _column("model", sa.String(128), ForeignKey(model.c.name), primary_key=True),
+    _column("number", sa.Integer, primary_key=True, autoincrement=False),
+    _column("edits", sa.JSON),
+    _column("experiment", sa.String(128), null=True),
+    _column("trial", sa.Integer, null=True),
+    _column("by", sa.Text),
+    _column("reason", sa.Text),
+    _column("at", UtcDateTime),
 )
 
 lease = Table(

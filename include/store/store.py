@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from include.errors import ConfigError
 from include.store import schema
+from include.store.adoptions import Adoptions
 from include.store.chains import Chains
 from include.store.database import LOCK_TIMEOUT, Database, reads, writes
 from include.store.days import Days
@@ -32,7 +33,9 @@ def utc_now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-class ExperimentStore(Experiments, RunRequests, Trials, Steps, Results, Chains, Days, Promotions, Leases):
+class ExperimentStore(
+    Experiments, RunRequests, Trials, Steps, Results, Chains, Days, Promotions, Adoptions, Leases
+):
     """All of it. Safe to use from several threads and processes, and after a fork.
 
     Every method is one short transaction. Any of them raises StoreUnavailableError (retryable) when

@@ -146,6 +146,7 @@ class DayTasks:
             target=day["config_target"],
             edits=day["edits"],
             learning_rate=day["learning_rate"],
+            overrides=day["overrides"],
             trained_config=day["trained_config"],
             force_shapes=self._settings.finetune.force_shapes,
             allow_unknown_fields=self._settings.allow_unknown_fields,

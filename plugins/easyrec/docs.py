@@ -71,3 +71,14 @@ Jobs of another installation are never touched; what changed in the last two min
 What was done, and why, is in the log and in the XCom `report`. It is safe to trigger at any time. A red run: something
 could not be looked at or stopped; the next run tries again, its log says what it is.
 """
+
+ADOPTION = """\
+### Adoption
+
+Hands the parameters of a finetune search to the model's daily finetune: every day that **begins** from now on is
+trained with them. They win over the ini's edits and over the learning rate that is handed over. Give the search's id
+(and the number of a trial, if it is not to be the best one). They are tried on the next day's config first; values that
+change the shape of a variable are refused.
+
+*none* takes it back: days are trained as the model's folder says. What counts is in the log of `patch_config`.
+"""

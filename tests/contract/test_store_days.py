@@ -870,3 +870,15 @@ def test_listing_takes_one_query_however_long_the_chain(
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", count)
     assert len(seen) == 1
+
+
+class TestAdoptions:
+    def test_the_newest_counts_and_the_same_again_is_none(self, store: ExperimentStore) -> None:
+        assert store.adoption("movielens") is None
+        given = {"experiment": "movielens-1", "trial": 3, "by": "ann", "reason": ""}
+        first = store.adopt("movielens", {"a.b": [1, 2.5, "x"]}, **given)
+        assert store.adopt("movielens", {"a.b": [1, 2.5, "x"]}, **{**given, "by": "bob"}) == first
+        second = store.adopt("movielens", {}, experiment=None, trial=None, by="ann", reason="no good")
+        assert (first.number, second.number) == (1, 2)
+        assert store.adoption("movielens") == second
+        assert store.adoption("other") is None

@@ -91,6 +91,15 @@ def test_a_finetune_search_has_a_dag_and_says_what_is_wrong_with_its_folder(mode
     assert "-Dmodel_dir must hold <bizdate>" in dags["finetune_search_undated"]["doc"]
 
 
+def test_a_model_with_a_daily_and_a_finetune_search_has_a_dag_that_adopts(models, tmp_path):
+    shutil.copytree(MODEL, models / "daily_only")
+    shutil.rmtree(models / "daily_only" / "finetune_search")
+    dags = parse(ROOT / "dags" / "adoption.py", models, tmp_path)["dags"]
+
+    assert dags["adoption_good"]["tasks"] == ["adopt"]
+    assert "adoption_daily_only" not in dags
+
+
 def test_airflow_executes_only_registration_files_of_the_plugins_folder():
     """Every other file there would run as a top-level module named by its stem, and shadow packages."""
     ignored = (ROOT / "plugins" / ".airflowignore").read_text().split()

@@ -26,6 +26,7 @@ class PatchPipelineConfigOperator(BaseOperator):
     :param target: where the copy goes, ``oss://…`` or a local path.
     :param edits: paths into the config and their values, as in ``-Dedit_config_json``.
     :param learning_rate: the rate to start with (R23): a number, one per optimizer, or None to leave it.
+    :param overrides: edits that are made last, and so win over ``learning_rate``, too.
     :param trained_config: the config that trained the checkpoint to start from: when given, edits that
         change the shape of one of its variables are refused (R28).
     :param force_shapes: warn about changed shapes instead of refusing them.
@@ -33,7 +34,14 @@ class PatchPipelineConfigOperator(BaseOperator):
     :param settings: connections (``JobSettings``).
     """
 
-    template_fields: Sequence[str] = ("source", "target", "edits", "learning_rate", "trained_config")
+    template_fields: Sequence[str] = (
+        "source",
+        "target",
+        "edits",
+        "learning_rate",
+        "overrides",
+        "trained_config",
+    )
 
     def __init__(
         self,
@@ -42,6 +50,7 @@ class PatchPipelineConfigOperator(BaseOperator):
         target: str,
         edits: Mapping[str, Any] | str | None = None,
         learning_rate: float | Sequence[float] | str | None = None,
+        overrides: Mapping[str, Any] | str | None = None,
         trained_config: str | None = None,
         force_shapes: bool = False,
         allow_unknown_fields: Sequence[str] = (),
@@ -53,6 +62,7 @@ class PatchPipelineConfigOperator(BaseOperator):
         self.target = target
         self.edits = edits
         self.learning_rate = learning_rate
+        self.overrides = overrides
         self.trained_config = trained_config
         self.force_shapes = force_shapes
         self.allow_unknown_fields = allow_unknown_fields
@@ -69,6 +79,7 @@ class PatchPipelineConfigOperator(BaseOperator):
                 target=self.target,
                 edits=self.edits,
                 learning_rate=self.learning_rate,
+                overrides=self.overrides,
                 trained_config=self.trained_config,
                 force_shapes=self.force_shapes,
                 allow_unknown_fields=tuple(self.allow_unknown_fields),
