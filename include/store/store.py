@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from include.errors import ConfigError
 from include.store import schema
 from include.store.chains import Chains
+from include.store.changes import Changes
 from include.store.database import LOCK_TIMEOUT, Database, reads, writes
 from include.store.days import Days
 from include.store.experiments import Experiments
@@ -31,7 +32,7 @@ def utc_now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-class ExperimentStore(Experiments, Trials, Steps, Results, Chains, Days, Promotions, Leases):
+class ExperimentStore(Experiments, Trials, Steps, Results, Chains, Days, Promotions, Leases, Changes):
     """All of it. Safe to use from several threads and processes, and after a fork.
 
     Every method is one short transaction. Any of them raises StoreUnavailableError (retryable) when
