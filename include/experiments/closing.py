@@ -106,7 +106,7 @@ def report_of_store(store: ExperimentStore, experiment_id: str, now: datetime | 
         experiment,
         store.trials(experiment_id),
         store.steps(experiment_id),
-        store.results(experiment_id),
+        store.evaluation_counts(experiment_id),
         Plan.from_snapshot(experiment.snapshot),
         now or utc_now(),
     )

@@ -15,7 +15,7 @@ from include import names
 from include.experiments.plan import Plan
 from include.experiments.trial_starter import BASELINE
 from include.search.trial import TrialState
-from include.store import Experiment, RecordedResult, Step, StepState, Trial
+from include.store import Experiment, Step, StepState, Trial
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,11 @@ def summarize(
     experiment: Experiment,
     trials: Sequence[Trial],
     steps: Sequence[Step],
-    results: Sequence[RecordedResult],
+    evaluations: Mapping[int, int],
     plan: Plan,
     now: datetime,
 ) -> Report:
-    """Pure: the same records give the same report."""
-    evaluations: dict[int, int] = {}
-    for result in results:
-        evaluations[result.step.trial] = evaluations.get(result.step.trial, 0) + 1
+    """Pure: the same records give the same report. ``evaluations``: how many each trial has."""
     seconds: dict[int, float] = {}
     for step in steps:
         if step.started_at is not None:

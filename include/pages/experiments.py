@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from include.experiments.closing import report_of_store
 from include.experiments.plan import Plan
-from include.experiments.report import Report, TrialRow, json_ready, summarize
+from include.experiments.report import TrialRow, json_ready
 from include.search.trial import TrialState
 from include.store import SEARCHES, Experiment, ExperimentStore, Step, Trial
 
@@ -49,24 +50,11 @@ def _list_row(
     }
 
 
-def report(store: ExperimentStore, experiment: Experiment, now: datetime) -> Report:
-    """The same report that ``close_experiment`` writes, as things stand now."""
-    plan = Plan.from_snapshot(experiment.snapshot)
-    return summarize(
-        experiment,
-        store.trials(experiment.id),
-        store.steps(experiment.id),
-        store.results(experiment.id),
-        plan,
-        now,
-    )
-
-
 def overview(store: ExperimentStore, experiment_id: str, now: datetime) -> dict[str, Any]:
     """State, limits, progress, best and baseline, what was used and saved, where its objects lie."""
     experiment = store.experiment(experiment_id)
     plan = Plan.from_snapshot(experiment.snapshot)
-    found = report(store, experiment, now)
+    found = report_of_store(store, experiment.id, now)
     pool = plan.settings.pool_of(plan.model)
     counts = Counter(row.state.value for row in found.trials)
     return json_ready(  # type: ignore[no-any-return]
@@ -118,8 +106,7 @@ def trial_table(store: ExperimentStore, experiment_id: str, now: datetime) -> di
 
     ``parameters`` and ``metrics`` name the columns of the same-named lists in each row.
     """
-    experiment = store.experiment(experiment_id)
-    found = report(store, experiment, now)
+    found = report_of_store(store, experiment_id, now)
     trials = {t.number: t for t in store.trials(experiment_id)}
     jobs = _last_jobs(store.steps(experiment_id))
     parameters = sorted({k for row in found.trials for k in row.parameters})

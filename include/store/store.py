@@ -102,10 +102,14 @@ class ExperimentStore(Experiments, Trials, Steps, Results, Chains, Days, Promoti
         )
 
     @reads
-    def events(self, connection: Connection, experiment_id: str | None) -> list[Event]:
-        """Events of an experiment, or those that concern none (None), in the order of recording."""
+    def events(
+        self, connection: Connection, experiment_id: str | None, *, trial: int | None = None
+    ) -> list[Event]:
+        """Events of an experiment (or of one trial), or those that concern none, in the order of recording."""
         columns = schema.event.c
         query = sa.select(schema.event).where(columns.experiment_id == experiment_id).order_by(columns.id)
+        if trial is not None:
+            query = query.where(columns.trial == trial)
         return [event_of(row) for row in connection.execute(query).mappings()]
 
     @writes

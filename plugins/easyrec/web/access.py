@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -51,6 +52,11 @@ class Rights:
     def check_read(self, dag_id: str) -> None:
         if not self.may_read(dag_id):
             raise HTTPException(status.HTTP_403_FORBIDDEN, f"you have no read access to the DAG {dag_id}")
+
+    def check_read_one_of(self, dag_ids: Collection[str]) -> None:
+        """403 unless at least one of them may be read."""
+        if not any(self.may_read(dag_id) for dag_id in sorted(dag_ids)):
+            self.check_read(min(dag_ids))
 
     def check_change(self, dag_id: str) -> None:
         if not self.may_change(dag_id):

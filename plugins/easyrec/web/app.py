@@ -13,7 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
 from starlette.middleware.gzip import GZipMiddleware
 
-from easyrec.web import control_routes, routes
+from easyrec.web import control_routes, job_routes, routes
 from easyrec.web.lazy import PREFIX
 from include.errors import ConfigError, EasyRecAutoMLError, NotFoundError, RetryableError, StateError
 
@@ -50,6 +50,7 @@ def make_app() -> FastAPI:
     app.mount("/static/plotly", StaticFiles(directory=_plotly()), name="plotly")
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.include_router(routes.router, prefix="/api")
+    app.include_router(job_routes.router, prefix="/api")
     app.include_router(control_routes.router, prefix="/api")
     _add_pages(app)
     return app

@@ -1,5 +1,5 @@
 // One experiment, live: overview, trials, plots, files as they were.
-import { experimentPath, get, root } from "../api.js";
+import { experimentPath, get } from "../api.js";
 import { h, replace } from "../dom.js";
 import { t } from "../i18n.js";
 import { follow } from "../live.js";
@@ -67,5 +67,3 @@ export async function show(body, id) {
   await choose(named);
   again = follow(`${path}/version`, refresh, (error) => replace(trouble, error && failed(error)));
 }
-
-export const trialLink = (id, number) => h("a", { href: `${root}${experimentPath(id)}/trials/${number}` }, `#${number}`);

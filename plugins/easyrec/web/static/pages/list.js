@@ -1,15 +1,15 @@
 // Experiments of all models.
-import { airflow, experimentPath, get, part, root } from "../api.js";
+import { get } from "../api.js";
 import { h, replace } from "../dom.js";
 import { number, state, time } from "../format.js";
 import { t } from "../i18n.js";
 import { follow } from "../live.js";
-import { outside } from "../links.js";
 import { empty, failed } from "../notices.js";
 import { Table } from "../table.js";
+import { badge, daysLink, experimentLink, runLink } from "./pieces.js";
 
 const COLUMNS = [
-  { key: "id", label: t("list.experiment"), value: (e) => e.id, show: (e) => h("a", { href: root + experimentPath(e.id) }, e.id) },
+  { key: "id", label: t("list.experiment"), value: (e) => e.id, show: (e) => experimentLink(e.id) },
   { key: "model", label: t("list.model"), value: (e) => e.model, show: (e) => e.model },
   { key: "state", label: t("list.state"), value: (e) => e.state, show: (e) => badge(e.state), hint: (e) => e.reason },
   { key: "trials", label: t("list.trials"), numeric: true, value: (e) => e.trials, show: trials },
@@ -18,14 +18,6 @@ const COLUMNS = [
   { key: "by", label: t("list.by"), value: (e) => e.created_by, show: (e) => e.created_by },
   { key: "run", label: t("list.run"), value: (e) => e.run_id, show: runLink },
 ];
-
-export function badge(name) {
-  return h("span", { class: `badge ${name.toLowerCase()}` }, state(name));
-}
-
-export function runLink(e) {
-  return outside(`${airflow}/dags/${part(e.dag_id)}/runs/${part(e.run_id)}`, e.run_id);
-}
 
 function trials(e) {
   const wrong = e.counts.FAILED ? ` (${t("list.failed", { count: e.counts.FAILED })})` : "";
@@ -46,7 +38,8 @@ export async function show(body, dag = null) {
   replace(body, h("h1", {}, t("nav.experiments")), calendars, trouble, place);
 
   async function refresh() {
-    const { experiments, version } = await get("/experiments");
+    const [{ experiments, version }, { models }] = await Promise.all([get("/experiments"), get("/models")]);
+    replace(calendars, models.length ? [t("list.calendars"), models.map((m) => [" ", daysLink(m)])] : null);
     const rows = dag === null ? experiments : experiments.filter((e) => e.dag_id === dag);
     if (rows.length) {
       if (!table.element.isConnected) replace(place, h("p", {}, search), table.element);

@@ -6,8 +6,7 @@ import { t } from "../i18n.js";
 import { outside } from "../links.js";
 import { loading } from "../notices.js";
 import { controls } from "./controls.js";
-import { trialLink } from "./experiment.js";
-import { badge, runLink } from "./list.js";
+import { badge, runLink, trialLink } from "./pieces.js";
 
 export function overviewTab(path, again) {
   const elapsed = h("dd");

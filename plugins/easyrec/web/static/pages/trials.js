@@ -6,8 +6,7 @@ import { t } from "../i18n.js";
 import { empty, loading } from "../notices.js";
 import { Table } from "../table.js";
 import { compare } from "./compare.js";
-import { trialLink } from "./experiment.js";
-import { badge } from "./list.js";
+import { badge, trialLink } from "./pieces.js";
 
 const STATES = ["SUCCEEDED", "EARLY_STOPPED", "FAILED", "CANCELLED", "RUNNING", "SUBMITTED", "WAITING"];
 const SHOWN_AT_FIRST = 6;
