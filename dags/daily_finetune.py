@@ -19,7 +19,7 @@ for model in finetune_models():
         max_active_runs=16,  # one trains at a time: the lease of the chain sees to it
         tags=["easyrec", "finetune", model.name],
         doc_md=model.problem or DAILY_FINETUNE,
-        params=form(),
+        params=form(model),
         on_failure_callback=run_failure_callback(model),
     ) as dag:
         make = DayTasks(model)

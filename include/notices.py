@@ -30,6 +30,7 @@ class Kind(Enum):
     PARTITIONS_LATE = ("partitions are late", "failures")
     GATE_FAILED = ("gate refused a day", "gate")
     PROMOTED = ("new model serves", "promotions")
+    CHAIN_MENDED = ("an earlier day was trained anew", "promotions")
     ROLLED_BACK = ("rolled back", "promotions")
 
 

@@ -15,3 +15,11 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store") / "store.db"
     ExperimentStore.open(f"sqlite:///{path}").close()
     return path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers (``-n``): one has Airflow for itself, from the beginning, as the longest part."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
+    for item in items:
+        group = "airflow" if "e2e" in item.path.parts else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))

@@ -17,6 +17,7 @@ from include.daily.chain import DayBeforeUnfinishedError, continue_from
 from include.daily.origin import find_origin, handed_over
 from include.daily.plan import CHECKPOINT_KEY, FinetunePlan
 from include.daily.promotion import promote
+from include.daily.retention import remove_old_models
 from include.errors import StateError
 from include.experiments.checkpoints import find_checkpoint
 from include.experiments.leftovers import stop_leftovers
@@ -196,6 +197,10 @@ class DailyFinetune:
         """
         day = self._day(day_id)
         return promote(self._services, self._plan, day, by=by, reason=reason, export_dir=export_dir)
+
+    def remove_old_models(self) -> list[str]:
+        """Remove model_dirs that are older than ``keep_days`` and that nothing needs; returns them."""
+        return remove_old_models(self._services, self._plan)
 
     def next_stale(self, after: date) -> date | None:
         """The first later day whose model was trained on one that was replaced since.

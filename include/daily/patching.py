@@ -9,7 +9,7 @@ from typing import Any
 
 from include.daily.config_files import ConfigFiles
 from include.errors import ConfigError, ProblemsError
-from include.finetune.learning_rate import hand_over
+from include.finetune.learning_rate import hand_over, overwritten_by_hand_over, rate_edit_lost
 from include.finetune.shapes import ShapeChange, shape_changes
 from include.pipeline_config import edit_text, fg_json_path
 
@@ -49,13 +49,22 @@ def patch_config(
         text = handed.text
         changes += [str(change) for change in handed.changes]
         warnings += handed.warnings
-        wanted = {**wanted, **{change.path: change.after for change in handed.changes}}
+        lost = overwritten_by_hand_over(wanted)
+        warnings += [
+            rate_edit_lost(key, wanted[key], f"{_in_words(rates)}, which is handed over,") for key in lost
+        ]
+        kept = {key: value for key, value in wanted.items() if key not in lost}
+        wanted = {**kept, **{change.path: change.after for change in handed.changes}}
     if trained_config:
         warnings += _shapes(shape_changes(files.read(trained_config), text), force_shapes)
         if fg_json_path(text):
             warnings.append("features of fg_json_path were not compared with the checkpoint's")
     files.write(target, text)
     return Patched(text, wanted, tuple(changes), tuple(warnings))
+
+
+def _in_words(rates: float | Sequence[float]) -> str:
+    return ", ".join(map(str, rates)) if isinstance(rates, Sequence) else str(rates)
 
 
 def _shapes(changes: Sequence[ShapeChange], force: bool) -> list[str]:

@@ -15,6 +15,7 @@ from include.experiments import settings as model_settings
 from include.experiments.plan import SETTINGS
 from include.experiments.settings import ModelSettings
 from include.finetune import calendar, placeholders
+from include.finetune.learning_rate import overwritten_by_hand_over, rate_edit_lost
 from include.finetune.settings import FinetuneSettings
 from include.jobs import ini
 from include.jobs.edits import parse_edits
@@ -24,6 +25,7 @@ FINETUNE = "finetune"
 INI = "config_finetune.ini"
 CHECKPOINT_KEY = "train_config.fine_tune_checkpoint"
 TABLE_KEYS = ("train_tables", "eval_tables", "tables", "boundary_table")
+_ANY_DAY = date(2024, 2, 28)
 _DATED = re.compile(r"[{<]\w+[}>]")
 
 
@@ -71,6 +73,17 @@ class FinetunePlan:
     @property
     def ini_path(self) -> str:
         return str(self.job.path)
+
+    @property
+    def notes(self) -> list[str]:
+        """What is odd but can be run. Raises ConfigError for edits that can't be read."""
+        setting = self.finetune.learning_rate
+        lost: list[str] = []
+        if setting != "unchanged":
+            edits = self.edits(_ANY_DAY)
+            winner = "the rate handed over" if setting == "handover" else f"finetune.learning_rate {setting}"
+            lost = [rate_edit_lost(key, edits[key], winner) for key in overwritten_by_hand_over(edits)]
+        return [*self.job.warnings, *lost]
 
     def parameters(self, bizdate: date, command: str = "train") -> dict[str, str]:
         """The ``-D`` values of a command on one day."""
@@ -123,7 +136,7 @@ def _problems(job: JobConfig, settings: FinetuneSettings) -> list[str]:
     problems: list[str] = []
     for command in ("train", *job.commands):
         try:
-            calendar.render_all(job.of(command), date(2024, 2, 28))
+            calendar.render_all(job.of(command), _ANY_DAY)
         except ConfigError as error:
             problems.append(str(error))
     if problems:

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 from include import names
 from include.daily.plan import FinetunePlan
-from include.daily.telling import day_promoted, rolled_back
+from include.daily.telling import chain_mended, day_promoted, rolled_back
 from include.errors import AlreadyExistsError, NotFoundError, PermanentError
+from include.experiments.checkpoints import find_checkpoint
 from include.experiments.report import json_ready
 from include.notices import Tell
 from include.ports import ObjectStore
@@ -50,9 +51,11 @@ def publish(services: Publisher, plan: FinetunePlan, promotion: Promotion) -> bo
         if serving.number != promotion.number:
             _write_once(services, plan, serving)
         body = _body(services, serving)
-        if _read(services, current) != body:
+        there = _read(services, current)
+        if there != body:
             services.objects.write(current, body)
-            is_new = is_new or serving.number == promotion.number
+            known = there is not None and _identity(there) == _identity(body)
+            is_new = is_new or (serving.number == promotion.number and not known)
         newest = services.store.serving(plan.model)
         # One that was promoted meanwhile may have been published before our write, which then hid it.
         if newest is not None and newest.number == serving.number:
@@ -66,7 +69,8 @@ def _write_once(services: Publisher, plan: FinetunePlan, promotion: Promotion) -
     try:
         services.objects.write(url, body, overwrite=False)
     except AlreadyExistsError:
-        if services.objects.read(url) != body:
+        published = _identity(services.objects.read(url))
+        if published is None or published != _identity(body):
             raise PermanentError(
                 "this promotion was published by another installation",
                 where=url,
@@ -74,6 +78,19 @@ def _write_once(services: Publisher, plan: FinetunePlan, promotion: Promotion) -
             ) from None
         return False
     return True
+
+
+_IDENTITY = ("model", "number", "kind", "bizdate", "checkpoint", "promoted_at", "store")
+"""What tells a promotion from every other one; further fields may be written otherwise by other releases."""
+
+
+def _identity(body: bytes) -> tuple[Any, ...] | None:
+    """None for what is no pointer."""
+    try:
+        pointer = json.loads(body)
+        return tuple(pointer[key] for key in _IDENTITY)
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _read(services: Publisher, url: str) -> bytes | None:
@@ -101,7 +118,11 @@ def promote(
     promotion, stale = services.store.promote_day(
         day.id, by=by, reason=reason, export_dir=export_dir, config_url=config
     )
-    if promotion is not None and publish(services, plan, promotion):
+    if promotion is None:
+        if day.state is not DayState.PROMOTED:  # else it was told before
+            serving = services.store.serving(plan.model)
+            services.tell(chain_mended(day, serving, stale, by=by, reason=reason))
+    elif publish(services, plan, promotion):
         services.tell(day_promoted(day, promotion, stale))
     return promotion, stale
 
@@ -111,10 +132,13 @@ def roll_back(services: Publisher, plan: FinetunePlan, *, to: int, by: str, reas
 
     One of an older chain only serves: the current chain's next day starts from that chain's origin. What
     serves is published first, so that keys that OSS refuses change nothing. Raises NotFoundError for an
-    unknown number, StateError when it serves already for another reason.
+    unknown number or a model that was removed, StateError when it serves already for another reason.
     """
     promotion = _rollback_that_serves(services.store, plan.model, to, by, reason)
     if promotion is None:
+        target = next((p for p in services.store.promotions(plan.model) if p.number == to), None)
+        if target is not None:
+            find_checkpoint(services.objects, target.checkpoint)  # it may have been removed (keep_days)
         _publish_serving(services, plan)
         promotion = services.store.roll_back(plan.model, to=to, by=by, reason=reason)
     if publish(services, plan, promotion):
@@ -140,7 +164,7 @@ def promote_day(
     """A person lets a day serve that the gate refused (or publishes a promotion again).
 
     What serves is published first, so that keys that OSS refuses change nothing.
-    Raises NotFoundError when the current chain has no trained model of that day.
+    Raises NotFoundError when the current chain has no trained model of that day, or it was removed.
     """
     store = services.store
     chain = store.current_chain(plan.model)
@@ -150,6 +174,7 @@ def promote_day(
         there = ", ".join(f"{d} ({r.state.value.lower()})" for d, r in days.items()) or "none"
         raise NotFoundError(f"model {plan.model} has no trained model of {bizdate}", hint=f"days: {there}")
     if day.state is not DayState.PROMOTED:  # else an earlier try may have died before it published
+        find_checkpoint(services.objects, day.checkpoint_out)
         _publish_serving(services, plan)
     promotion, _ = promote(services, plan, day, by=by, reason=reason)
     return promotion

@@ -31,8 +31,6 @@ def gate_refused(day: Day, verdict: Verdict, serving: Promotion | None) -> Notic
 
 def day_promoted(day: Day, promotion: Promotion, stale: Sequence[Day]) -> Notice:
     """Another model serves since now."""
-    later = ", ".join(str(d.bizdate) for d in stale)
-    do = f"run these stale days again (retrain_later): {later}" if stale else "nothing"
     return Notice(
         Kind.PROMOTED,
         day.model,
@@ -40,8 +38,28 @@ def day_promoted(day: Day, promotion: Promotion, stale: Sequence[Day]) -> Notice
         lines=(
             f"promotion {promotion.number}: {promotion.checkpoint}",
             f"metric: {number(promotion.metric)}",
-            _by(promotion),
-            f"to do: {do}",
+            _by(promotion.by, promotion.reason),
+            _about_stale(stale),
+        ),
+        run=_run(day.run),
+    )
+
+
+def chain_mended(
+    day: Day, serving: Promotion | None, stale: Sequence[Day], *, by: str, reason: str
+) -> Notice:
+    """A day counts from now on, and what serves is a later one's model, as before."""
+    serves = "none" if serving is None else f"{serving.checkpoint} of {serving.bizdate}"
+    return Notice(
+        Kind.CHAIN_MENDED,
+        day.model,
+        title=day.bizdate.isoformat(),
+        lines=(
+            f"part of the chain now: {day.checkpoint_out}",
+            f"metric: {number(day.metric)}",
+            f"still serves: {serves}",
+            _by(by, reason),
+            _about_stale(stale),
         ),
         run=_run(day.run),
     )
@@ -61,7 +79,7 @@ def rolled_back(promotion: Promotion, chain: Chain | None) -> Notice:
         title=f"to {promotion.bizdate}",
         lines=(
             f"promotion {promotion.number}: {promotion.checkpoint} serves again",
-            _by(promotion),
+            _by(promotion.by, promotion.reason),
             f"to do: {do}",
         ),
     )
@@ -92,8 +110,13 @@ def gap_passed_over(model: str, bizdate: date, found: Continuation, run: RunKey)
     )
 
 
-def _by(promotion: Promotion) -> str:
-    return f"by: {promotion.by}{f', {promotion.reason}' if promotion.reason else ''}"
+def _about_stale(stale: Sequence[Day]) -> str:
+    later = ", ".join(str(d.bizdate) for d in stale)
+    return f"to do: {f'run these stale days again (retrain_later): {later}' if stale else 'nothing'}"
+
+
+def _by(who: str, reason: str) -> str:
+    return f"by: {who}{f', {reason}' if reason else ''}"
 
 
 def _run(run: RunKey) -> tuple[str, str]:

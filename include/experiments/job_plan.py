@@ -109,9 +109,10 @@ class JobPlan:
         spec = self.spec
         trains = spec.command == TRAIN
         model_dir = names.attempt_dir(spec.model_dir, step) if trains else spec.model_dir
-        job = JobConfig(
-            Path(spec.command), spec.xflow_name, spec.xflow_project, spec.parameters, spec.weights
-        )
+        given = dict(spec.parameters)
+        if spec.command == EVALUATE:  # a file of each job's own: an older result is never taken for its
+            given.setdefault("eval_result_path", names.eval_result_name(step))
+        job = JobConfig(Path(spec.command), spec.xflow_name, spec.xflow_project, given, spec.weights)
         rendered = payload.render(job, model_dir=model_dir, max_hours=spec.settings.max_training_hours)
         return RenderedTrial(model_dir, rendered)
 

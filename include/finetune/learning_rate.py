@@ -15,9 +15,12 @@ from include.errors import ConfigError, ProblemsError
 from include.finetune.schedules import KINDS, REQUIRED, Fault, Schedule, Transformer
 from include.pipeline_config import edit_text, values_at
 from include.pipeline_config.fields import table
+from include.pipeline_config.keys import Key, parse_keys
 from include.pipeline_config.values import as_float32, zero
 
 _OPTIMIZERS = "train_config.optimizer_config"
+_DEPTH_OF_RATE = 6
+"""``train_config.optimizer_config.<optimizer>.learning_rate.<schedule>.<field>``."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,31 @@ def hand_over(config_text: str, rate: float | Sequence[float]) -> HandOver:
             changes.append(Change(path, before, value))
     _raise("the learning rate can't be handed over", problems)
     return HandOver(edit_text(config_text, edits), tuple(warnings), tuple(changes))
+
+
+def overwritten_by_hand_over(edits: Mapping[str, Any]) -> list[str]:
+    """The edits that a hand-over does away with: they set the very field that ``hand_over`` sets.
+
+    Every optimizer gets a rate handed over, so it doesn't matter which of them an edit selects.
+    Raises ConfigEditError for a path that can't be read.
+    """
+    return [key for key in edits if any(_is_rate(path) for path in parse_keys(key))]
+
+
+def rate_edit_lost(key: str, value: Any, winner: str) -> str:
+    """A warning: an edit that has no effect. ``winner``: what the rate is instead."""
+    return (
+        f"the edit {key} = {value} has no effect: {winner} wins "
+        f"(to set the rate yourself: finetune.learning_rate in model.yml, a number or unchanged)"
+    )
+
+
+def _is_rate(path: Key) -> bool:
+    names = [step.name for step in path.steps]
+    if names[:2] != _OPTIMIZERS.split(".") or len(names) != _DEPTH_OF_RATE or names[3] != "learning_rate":
+        return False
+    kind = KINDS.get(names[4])
+    return kind is not None and kind.rate_field == names[5]
 
 
 def _clamped(schedule: Schedule, rate: float, path: str) -> tuple[float, list[str]]:

@@ -85,6 +85,11 @@ class FinetuneSettings(BaseModel):
     promotions: str = ""
     """OSS folder of the published pointers; empty: ``<model>_promotions`` beside the model_dirs."""
 
+    keep_days: Annotated[int | None, Field(ge=7, le=3650)] = None
+    """Remove model_dirs of days that lie so many days before the one that serves; None keeps all of them."""
+    keep_promotions: Annotated[int, Field(ge=1, le=1000)] = 14
+    """With ``keep_days``: so many different models that served last stay, to roll back to."""
+
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:

@@ -65,13 +65,24 @@ def catches_up(model: ModelFolder[FinetunePlan]) -> bool:
     return model.plan is not None and model.plan.finetune.first_bizdate is not None
 
 
-def form() -> dict[str, Param]:
+def form(model: ModelFolder[FinetunePlan]) -> dict[str, Param]:
     return {
-        FIELD: Param(None, type=["null", "string"], title="Day to train, e.g. 2022-06-17"),
+        FIELD: Param(
+            None,
+            type=["null", "string"],
+            title="Day to train, e.g. 2022-06-17",
+            description="Empty: by the logical date, or the last complete day." + _clear_logical_date(model),
+        ),
         "start_from": Param(None, type=["null", "string"], title="Begin a new chain from"),
         "retrain": Param(False, type="boolean", title="Train the day again although it is done"),
         "retrain_later": Param(False, type="boolean", title="Then train later days again that are stale"),
     }
+
+
+def _clear_logical_date(model: ModelFolder[FinetunePlan]) -> str:
+    """The UI fills the present moment in; Airflow gives a run after a DAG's end no tasks and calls it a success."""
+    last = model.plan.finetune.last_bizdate if model.plan is not None else None
+    return "" if last is None else f" Also empty the logical date above: nothing runs for one after {last}."
 
 
 def run_failure_callback(model: ModelFolder[FinetunePlan]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
@@ -13,7 +14,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from easyrec import daily, runtime
 from easyrec.assets import begin_best
 from easyrec.discovery import ModelFolder
-from easyrec.operators.daily import ResolveCheckpointOperator
+from easyrec.operators.daily import PromoteOperator, ResolveCheckpointOperator
+from include.daily.day import DailyFinetune, DayInputs
 from include.daily.plan import FinetunePlan
 from tests.support.daily import MODEL
 from tests.unit.daily.conftest import days  # noqa: F401 - a fixture
@@ -27,7 +29,7 @@ def resolve(days, monkeypatch):  # noqa: F811
     monkeypatch.setattr(runtime, "open_store", lambda: days.store)
     monkeypatch.setattr(FinetunePlan, "load", classmethod(lambda _cls, _path: days.plan))
 
-    def run(*, events=None, interval_start=None, **params):
+    def run(*, events=None, interval_start=None, operator=None, **params):
         moment = datetime(2022, 6, 3, 2, tzinfo=timezone.utc)
         dag_run = SimpleNamespace(
             run_id="june",
@@ -38,12 +40,15 @@ def resolve(days, monkeypatch):  # noqa: F811
             triggering_user_name=None,
             conf={},
         )
-        operator = ResolveCheckpointOperator(task_id="resolve_checkpoint", model_folder=str(MODEL))
+        operator = operator or ResolveCheckpointOperator(
+            task_id="resolve_checkpoint", model_folder=str(MODEL)
+        )
         context = {
             "ti": SimpleNamespace(dag_id="daily_finetune_movielens", run_id="june", max_tries=3),
             "dag_run": dag_run,
             "params": params,
             "triggering_asset_events": events or {},
+            "outlet_events": defaultdict(SimpleNamespace),
         }
         return type(operator).execute.__wrapped__(operator, context)
 
@@ -81,6 +86,32 @@ def test_a_day_that_is_done_is_skipped_with_all_that_follows(days, resolve):  # 
         resolve(bizdate="20220601")
 
 
+def test_a_promoted_day_removes_old_models_and_trouble_with_them_does_not_fail_it(
+    days,  # noqa: F811
+    resolve,
+    monkeypatch,
+    capsys,
+):
+    days.search("first")
+    day = days.judge(DayInputs(**resolve(bizdate="20220602")))
+    asked = []
+
+    def away(engine: DailyFinetune) -> None:
+        asked.append(days.store.leases("movielens")[0].held)
+        raise RuntimeError("OSS is away")
+
+    monkeypatch.setattr(DailyFinetune, "remove_old_models", away)
+    operator = PromoteOperator(
+        task_id="promote", model="movielens", model_folder=str(MODEL), gate={"day": day.id}
+    )
+    done = resolve(operator=operator, bizdate="20220602")
+
+    assert done["promotion"] == 1
+    assert asked == [True]
+    assert "old model_dirs stay for today (finetune.keep_days): OSS is away" in capsys.readouterr().out
+    assert days.store.leases("movielens") == []
+
+
 def test_a_model_without_a_search_ends_with_what_to_do(resolve):
     with pytest.raises(AirflowFailException, match="begin_search_movielens"):
         resolve(bizdate="20220601")
@@ -93,3 +124,12 @@ def test_only_a_model_that_wants_it_starts_on_searches(days):  # noqa: F811
     days.set(start_on_begin=True)
 
     assert type(daily.schedule(replace(folder, plan=days.plan))) is AssetOrTimeSchedule
+
+
+def test_the_form_says_to_empty_the_logical_date_where_a_run_of_today_would_do_nothing(days):  # noqa: F811
+    folder = ModelFolder("movielens", MODEL, days.plan)
+    assert "nothing runs for one after 1998-04-21" in daily.form(folder)["bizdate"].description
+
+    days.set(last_bizdate=None)
+
+    assert "logical date above" not in daily.form(replace(folder, plan=days.plan))["bizdate"].description

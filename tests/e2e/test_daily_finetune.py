@@ -10,6 +10,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,6 +41,16 @@ finetune:
   last_bizdate: {THIRD}
   pipeline_config: origin
   wait_poll_seconds: 1
+"""
+LATER = "shop_evaluated_later"
+LATER_SETTINGS = SETTINGS.replace(
+    f"  last_bizdate: {THIRD}\n",
+    f"  first_bizdate: {FIRST}\n  last_bizdate: {FIRST}\n  evaluation: evaluate_job\n",
+)
+EVALUATE_COMMAND = """
+[evaluate_cmd_config]
+-Deval_tables=odps://sandbox/tables/ratings_daily/dt=<eval_ymd>
+-Dcluster={"worker":{"count":1,"cpu":1000,"memory":40000}}
 """
 CHECKPOINT = "train_config.fine_tune_checkpoint"
 SCHEDULE = "train_config.optimizer_config[0].adam_optimizer.learning_rate.exponential_decay_learning_rate"
@@ -119,9 +130,9 @@ class Chain:
         body = {"dry_run": False, "dag_run_id": run_id, "only_failed": True, "reset_dag_runs": True}
         self.world.airflow.api("POST", f"/dags/{DAG_ID}/clearTaskInstances", body)
 
-    def jobs(self, day: date | None = None) -> list[dict[str, Any]]:
+    def jobs(self, day: date | None = None, *, model: str = MODEL) -> list[dict[str, Any]]:
         """What the service itself knows of the trainings, in order."""
-        start = f"{MODEL}/finetune/{day:%Y%m%d}_" if day else f"{MODEL}/finetune/"
+        start = f"/{model}/finetune/{day:%Y%m%d}_" if day else f"/{model}/finetune/"
         every = self.world.control("GET", "/books")["instances"]
         mine = [i for i in every if start in i["parameters"].get("model_dir", "")]
         return sorted(mine, key=lambda i: i["started"])
@@ -154,15 +165,30 @@ def chain(world) -> Iterator[Chain]:
     path.write_text("\n[".join(p for p in parts if not p.startswith("export")))
     (folder / "model.yml").write_text(SETTINGS)
     train_origin(world, ini.load(path, for_search=False))
+    later = evaluated_later(folder)
 
     world.airflow.wait_for_dag("daily_finetune_movielens")
     token = world.airflow.api("GET", "/dags/daily_finetune_movielens")["file_token"]
     world.airflow.api("PUT", f"/parseDagFile/{token}")
     world.airflow.wait_for_dag(DAG_ID)
+    world.airflow.wait_for_dag(f"daily_finetune_{LATER}")
     chain = Chain(world)
     chain.noted["paused at first"] = world.airflow.api("GET", f"/dags/{DAG_ID}")["is_paused"]
     yield chain
     shutil.rmtree(folder)
+    shutil.rmtree(later)
+
+
+def evaluated_later(like: Path) -> Path:
+    """A model whose schedule makes one day, evaluated by a job of its own."""
+    folder = like.with_name(LATER)
+    shutil.copytree(like, folder)
+    path = folder / "finetune" / "config_finetune.ini"
+    lines = path.read_text().replace(f"/{MODEL}/finetune/", f"/{LATER}/finetune/").splitlines()
+    kept = [line.replace("separate", "none") for line in lines if not line.startswith("-Deval_tables")]
+    path.write_text("\n".join(kept) + EVALUATE_COMMAND)
+    (folder / "model.yml").write_text(LATER_SETTINGS)
+    return folder
 
 
 def train_origin(world, job: ini.JobConfig) -> None:
@@ -194,6 +220,7 @@ def backfilled(world, chain) -> Chain:
     first, second, third = (chain.run_of(day) for day in (FIRST, SECOND, THIRD))
     world.wait(lambda: world.control("GET", "/faults")["injected"], "the first submit has arrived")
     os.kill(chain.task(first, "train")["pid"], signal.SIGKILL)
+    world.airflow.api("PATCH", f"/dags/daily_finetune_{LATER}", {"is_paused": False})
     assert chain.wait_for_end(first) == "success"
     chain.wait_for_task(third, "wait_partitions", "deferred")
     assert chain.wait_for_end(second) == "failed"
@@ -296,3 +323,27 @@ def test_a_day_that_is_done_is_skipped_and_trained_afresh_when_a_person_insists(
     assert values_at(saved, CHECKPOINT)[0] == backfilled.day(SECOND).checkpoint_out
     assert len(backfilled.jobs()) == before + 1
     assert world.store.serving(MODEL).checkpoint == day.checkpoint_out
+
+
+def test_a_scheduled_day_is_evaluated_by_a_job_of_its_own(world, backfilled):
+    dag_id = f"daily_finetune_{LATER}"
+
+    def ended() -> list[dict[str, Any]]:
+        runs = world.airflow.api("GET", f"/dags/{dag_id}/dagRuns")["dag_runs"]
+        return [run for run in runs if run["state"] in ("success", "failed")]
+
+    (run,) = world.wait(ended, f"the run of {dag_id} ends")
+    (day,) = world.store.days(LATER)
+    train, evaluate = backfilled.jobs(model=LATER)
+
+    assert (run["run_type"], run["state"]) == ("scheduled", "success")
+    assert (train["parameters"]["cmd"], train["parameters"]["train_tables"][-8:]) == ("train", "19971119")
+    assert "eval_tables" not in train["parameters"]
+    assert (evaluate["parameters"]["cmd"], evaluate["parameters"]["eval_tables"][-8:]) == (
+        "evaluate",
+        "19971120",
+    )
+    assert evaluate["parameters"]["checkpoint_path"] == day.checkpoint_out
+    assert (day.bizdate, day.state) == (FIRST, DayState.PROMOTED)
+    objective = 0.75 * day.metrics["auc_is_like"] + 0.25 * day.metrics["auc_is_love"]
+    assert day.metric == pytest.approx(objective)

@@ -147,4 +147,5 @@ def started_by(context: Context) -> str:
     """Who triggered the run, for the experiment's history."""
     run = context["dag_run"]
     user = getattr(run, "triggering_user_name", None)
-    return f"{user or run.run_type} ({run.run_id})"
+    run_type = getattr(run.run_type, "value", run.run_type)  # an enum of Airflow's in real runs
+    return f"{user or run_type} ({run.run_id})"

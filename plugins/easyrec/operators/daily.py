@@ -244,8 +244,16 @@ class PromoteOperator(DailyOperator):
             done |= {"promotion": promotion.number, "checkpoint": promotion.checkpoint}
             self.log.info("promotion %d: %s serves", promotion.number, promotion.checkpoint)
         context["outlet_events"][promoted(self.model)].extra = done
+        self._remove_old(daily)
         self.let_go(context, plan.model)
         return done
+
+    def _remove_old(self, daily: DailyFinetune) -> None:
+        """While the lease is held. The day serves already: no trouble here may fail it."""
+        try:
+            daily.remove_old_models()
+        except Exception as error:  # noqa: BLE001 - see above
+            self.log.warning("old model_dirs stay for today (finetune.keep_days): %s", error)
 
 
 class RetrainLaterOperator(BaseOperator):

@@ -117,6 +117,20 @@ class TestBeginSearch:
         assert begun.chain == "movielens-chain2"
         assert begun.checkpoint.endswith("/model.ckpt-50")
 
+    def test_of_runs_that_all_start_from_begin_only_the_first_does_and_the_others_from_the_day_before(
+        self, begins
+    ):
+        begins.search("search", step=50)
+        came_from = []
+        for day in (1, 2, 3):  # as a backfill with start_from in its conf makes them
+            begun = begins.begin(day, start_from="begin")
+            begins.engine.promote(begins.judge(begun).id, by="gate")
+            came_from.append(begun.checkpoint)
+
+        assert came_from[0].endswith("/model.ckpt-50")
+        assert came_from[1:] == [model_of(1), model_of(2)]
+        assert len(begins.store.chains()) == 1
+
 
 class TestPath:
     def test_a_folder_gives_its_newest_whole_checkpoint_and_a_prefix_gives_itself(self, days):

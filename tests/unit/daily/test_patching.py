@@ -107,6 +107,33 @@ def test_a_rate_below_the_schedules_bound_is_raised_to_it_and_said(objects):
 
 
 @pytest.mark.parametrize(
+    "key", [f"{RATE}.initial_learning_rate", f"{RATE}.initial_learning_rate".replace("[0]", "[:]")]
+)
+def test_an_edit_of_the_rate_loses_against_the_hand_over_and_both_are_named(objects, key):
+    patched = patch(objects, edits={key: 0.25}, learning_rate=1e-5)
+
+    assert rate_at(written(objects), 0) == pytest.approx([1e-5])
+    (warning,) = patched.warnings
+    assert f"{key} = 0.25 has no effect: 1e-05, which is handed over, wins" in warning
+    assert "finetune.learning_rate" in warning
+    assert 0.25 not in patched.edits.values()  # else it would be missed in what EasyRec says that it ran
+
+
+def test_an_edit_of_the_rate_holds_when_nothing_is_handed_over(objects):
+    patched = patch(objects, edits={f"{RATE}.initial_learning_rate": 0.25})
+
+    assert rate_at(written(objects), 0) == pytest.approx([0.25])
+    assert patched.warnings == ()
+
+
+def test_an_edit_of_the_rates_schedule_holds_beside_a_hand_over(objects):
+    patched = patch(objects, edits={f"{RATE}.decay_factor": 0.9}, learning_rate=1e-5)
+
+    assert "decay_factor: 0.9" in written(objects)
+    assert patched.warnings == ()
+
+
+@pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"learning_rate": "fast"}, "learning_rate 'fast' is not a number"),

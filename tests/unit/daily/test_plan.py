@@ -166,3 +166,29 @@ def test_the_old_systems_number_arithmetic_is_not_ours(folder):
 
     assert plan.parameters(date(2022, 6, 30))["eval_tables"].endswith("dt=20220701")
     assert plan.named_checkpoint(date(2022, 1, 1)).endswith("20211231_model")
+
+
+RATE = (
+    "train_config.optimizer_config[0].adam_optimizer.learning_rate.exponential_decay_learning_rate"
+    ".initial_learning_rate"
+)
+
+
+@pytest.mark.parametrize(
+    ("setting", "winner"),
+    [
+        ("handover", "the rate handed over wins"),
+        ("1.0e-5", "finetune.learning_rate 1e-05 wins"),
+        ("unchanged", ""),
+    ],
+)
+def test_an_edit_of_the_learning_rate_that_is_overwritten_is_a_note_that_says_by_what(
+    folder, setting, winner
+):
+    folder.change('"data_config.num_epochs":1', f'"{RATE}":0.25')
+    folder.change("finetune:", f"finetune:\n  learning_rate: {setting}", "model.yml")
+
+    notes = [note for note in folder.load().notes if "0.25" in note]
+
+    assert len(notes) == bool(winner)
+    assert all(RATE in note and winner in note for note in notes)

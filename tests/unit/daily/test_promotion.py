@@ -8,6 +8,7 @@ import pytest
 
 from include.daily.promotion import promote_day, publish, roll_back
 from include.errors import NotFoundError, PermanentError, RetryableError, StateError
+from include.notices import Kind
 from include.store import DayState, ExperimentStore
 from tests.support.daily import BAD, june, model_of
 
@@ -122,6 +123,36 @@ def test_numbers_of_another_installation_are_not_overwritten(days, tmp_path):
     assert "finetune.promotions" in str(refused.value)
     assert days.pointer()["number"] == 1
     assert days.pointer("000002.json")["store"] == "another"
+
+
+def as_another_release_wrote_it(days, name: str) -> None:
+    pointer = {key: value for key, value in days.pointer(name).items() if key != "by"}
+    body = json.dumps({**pointer, "since_then": "a field more"}).encode()
+    days.services.objects.write(days.plan.promotions_prefix + name, body)
+
+
+def test_a_promotion_that_another_release_published_is_the_same_and_told_no_second_time(days):
+    trained = days.train(1)
+    days.engine.promote(trained, by="gate")
+    for name in ("000001.json", "current.json"):
+        as_another_release_wrote_it(days, name)
+
+    assert days.engine.promote(trained, by="gate")[0].number == 1
+
+    assert days.pointer("000001.json")["since_then"] == "a field more"
+    assert days.pointer()["by"] == "gate"
+    assert [notice.kind for notice in days.told] == [Kind.PROMOTED]
+
+
+@pytest.mark.parametrize("other", ["checkpoint", "promoted_at", "store", "kind"])
+def test_a_pointer_that_names_another_promotion_is_not_taken_for_ours(days, other):
+    trained = days.train(1)
+    days.engine.promote(trained, by="gate")
+    body = json.dumps({**days.pointer(), other: "another"}).encode()
+    days.services.objects.write(days.plan.promotions_prefix + "000001.json", body)
+
+    with pytest.raises(PermanentError, match="another installation"):
+        days.engine.promote(trained, by="gate")
 
 
 def test_metrics_without_number_do_not_break_the_pointers_json(days):

@@ -50,6 +50,23 @@ def test_a_day_that_a_person_lets_serve_all_the_same_is_told_with_who_and_why(da
     assert "by: ada, a holiday" in days.told[-1].lines
 
 
+def test_an_older_day_trained_anew_is_told_once_with_the_days_to_run_again(days):
+    days.promote(1, 2, 3)
+    trained = days.train(1, who="again", tries=7, retrain=True)
+
+    days.engine.promote(trained, by="ada", reason="the table was mended")
+    days.engine.promote(trained, by="ada", reason="the table was mended")
+
+    notices = [n for n in days.told if n.kind is Kind.CHAIN_MENDED]
+    (notice,) = notices
+    assert notice.heading == "EasyRec movielens: an earlier day was trained anew, 2022-06-01"
+    assert notice.lines[0].endswith(f"{model_of(1, '_r1')}")
+    assert f"still serves: {model_of(3)} of 2022-06-03" in notice.lines
+    assert "by: ada, the table was mended" in notice.lines
+    assert "to do: run these stale days again (retrain_later): 2022-06-02, 2022-06-03" in notice.lines
+    assert notice.run == ("daily_finetune_movielens", "juneagain")
+
+
 def test_a_rollback_is_told_with_who_and_why(days):
     days.promote(1, 2)
 

@@ -96,6 +96,26 @@ def test_every_key_that_does_not_fit_the_pipeline_config_is_listed(capsys, folde
     assert "train_config.num_steps:" not in err
 
 
+def test_the_daily_finetune_is_checked_too_and_an_overwritten_edit_is_noted(capsys, folder):
+    ini = folder / "finetune" / "config_finetune.ini"
+    rate = (
+        "train_config.optimizer_config[0].adam_optimizer.learning_rate.constant_learning_rate.learning_rate"
+    )
+    text = ini.read_text()
+    ini.write_text(text.replace('"data_config.num_epochs":1', f'"{rate}":0.25'))
+
+    code, out, _ = run(capsys, "check", folder)
+
+    assert code == 0
+    assert f"note: the edit {rate} = 0.25 has no effect: the rate handed over wins" in out
+
+    shutil.rmtree(folder / "begin")
+    ini.write_text(text.replace("dt=<bizdate>", "dt=today"))
+    code, _, err = run(capsys, "check", folder)
+    assert code == 1
+    assert "-Dtrain_tables must hold <bizdate>" in err
+
+
 def test_what_is_not_there_is_named(capsys, folder, tmp_path):
     code, _, err = run(capsys, "check", tmp_path / "no_such_model")
     assert code == 1
