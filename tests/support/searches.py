@@ -1,16 +1,26 @@
-"""Searches in a store without running any: as many trials as wanted, written at once."""
+"""Searches and days in a store without running any: as many trials as wanted, written at once."""
 
 from __future__ import annotations
 
 import math
 import random
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 from include.experiments.plan import Plan
 from include.search.trial import TrialState
-from include.store import Experiment, ExperimentState, ExperimentStore, NewExperiment, StepState, schema
+from include.store import (
+    DayState,
+    Experiment,
+    ExperimentState,
+    ExperimentStore,
+    NewExperiment,
+    Origin,
+    RunKey,
+    StepState,
+    schema,
+)
 
 MODEL = Path(__file__).resolve().parents[2] / "include" / "models" / "movielens"
 BEGAN = datetime(2026, 5, 1, tzinfo=timezone.utc)
@@ -23,8 +33,6 @@ STEPS_OF = {
     TrialState.FAILED: StepState.FAILED,
 }
 
-REASONS = {TrialState.EARLY_STOPPED: "below the median", TrialState.FAILED: "job failed: OOM"}
-
 
 def add_search(
     store: ExperimentStore,
@@ -34,6 +42,8 @@ def add_search(
     evaluations: int = 5,
     dag_id: str = "begin_search_movielens",
     state: ExperimentState = ExperimentState.RUNNING,
+    failure: str = "job failed: OOM",
+    first_job: str | None = None,
 ) -> Experiment:
     """A search of the shipped model. Trial n is a success, an early stop, a success, a failure, and again."""
     plan = Plan.load(MODEL).with_pipeline_config((MODEL / "pipeline.config").read_text(encoding="utf-8"))
@@ -58,6 +68,10 @@ def add_search(
     results: list[dict[str, Any]] = []
     for number in range(trials):
         _add_trial(plan, name, dag_id, number, evaluations, chance, rows, steps, results)
+    for row in rows:
+        row["reason"] = failure if row["state"] == TrialState.FAILED.value else row["reason"]
+    if first_job is not None:
+        steps[0]["job_id"] = first_job
     store._db.write(lambda connection: _write(connection, name, rows, steps, results))
     if state is not ExperimentState.RUNNING:
         store.set_experiment_state(name, state, "all trials ended", "test")
@@ -86,7 +100,7 @@ def _add_trial(
             "experiment_id": name, "number": number, "dag_id": dag_id, "run_id": f"run-{name}",
             "task_id": "trial", "map_index": number, "task_max_tries": 3, "epoch": 0,
             "parameters": parameters(plan, chance), "source": "tuner", "seen": 0, "state": state.value,
-            "reason": REASONS.get(state, ""),
+            "reason": {TrialState.EARLY_STOPPED: "below the median"}.get(state, ""),
             "metric": None if failed else top, "metrics": {} if failed else dict.fromkeys(TAGS, top),
             "end_order": number + 1, "asked_at": began, **times,
         }
@@ -133,3 +147,39 @@ def _write(connection: Any, name: str, rows: Any, steps: Any, results: Any) -> N
             connection.execute(table.insert(), values)
     update = schema.experiment.update().where(schema.experiment.c.id == name)
     connection.execute(update.values(asks=len(rows), ends=len(rows)))
+
+
+def add_days(
+    store: ExperimentStore, model: str = "movielens", dag_id: str = "daily_finetune_movielens"
+) -> None:
+    """Five days of June 2022: promoted, promoted, never trained, refused by the gate, failed."""
+    origin = Origin(
+        "oss://sandbox-bucket/movielens/first/model.ckpt-10", "oss://sandbox-bucket/movielens/c", ()
+    )
+    chain = store.open_chain(model, origin=origin, by="ann")
+    for number, metric in ((1, 0.7), (2, 0.72), (4, 0.5), (5, None)):
+        folder = f"oss://sandbox-bucket/movielens/finetune/2022060{number}_model"
+        day = store.begin_day(
+            chain.id,
+            date(2022, 6, number),
+            run=RunKey(dag_id, f"june{number}"),
+            task_max_tries=3,
+            checkpoint_in=origin.checkpoint,
+            model_dir=folder,
+        )
+        if metric is None:
+            store.end_day(day.id, DayState.FAILED, "the job failed: OOM")
+            continue
+        trained = store.record_training(
+            day.id,
+            model_dir=day.model_dir,
+            checkpoint_in=origin.checkpoint,
+            checkpoint_out=f"{folder}/model.ckpt-10",
+            global_step=10,
+            metric=metric,
+            metrics={"auc_is_like": metric},
+        )
+        if metric < 0.55:
+            store.end_day(trained.id, DayState.GATE_FAILED, "auc_is_like 0.5 is below 0.55")
+        else:
+            store.promote_day(trained.id, by="test")

@@ -94,7 +94,7 @@ def changeable(found: Readable, rights: TheirRights) -> Experiment:
 Changeable = Annotated[Experiment, Depends(changeable)]
 
 
-def refuse_forgery(request: Request) -> None:
+def refuse_forgery(request: Request, _user: User) -> None:
     """403 for a request that another site could have made this person's browser send.
 
     The login cookie alone would be sent by the browser: so a header is asked for that no form can set, and an
