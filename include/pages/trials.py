@@ -9,15 +9,15 @@ from typing import Any
 from include.errors import ConfigError, NotFoundError
 from include.experiments.plan import Plan
 from include.experiments.report import json_ready
-from include.store import Event, ExperimentStore, RecordedResult, Step, Trial
+from include.store import SEARCHES, Event, ExperimentStore, RecordedResult, Step, Trial
 
 
 def trial_page(store: ExperimentStore, experiment_id: str, number: int) -> dict[str, Any]:
-    """Everything about a trial of a search. Raises NotFoundError."""
+    """Everything about a trial of a search, or about a single job (``diff`` None). Raises NotFoundError."""
     experiment = store.experiment(experiment_id)
     trial = store.trial(experiment_id, number)
     steps = store.steps(experiment_id, number)
-    plan = Plan.from_snapshot(experiment.snapshot)
+    is_search = experiment.kind in SEARCHES
     said: dict[str, Any] = json_ready(
         {
             "experiment": experiment_id,
@@ -43,7 +43,8 @@ def trial_page(store: ExperimentStore, experiment_id: str, number: int) -> dict[
             },
             "jobs": [_job(step) for step in steps],
             "curves": curves(store.results(experiment_id, number)),
-            "diff": config_diff(plan, trial),
+            "diff": config_diff(Plan.from_snapshot(experiment.snapshot), trial) if is_search else None,
+            "is_search": is_search,
             "events": [_event(e) for e in store.events(experiment_id, trial=number)],
             "tensorboard": tensorboard(steps),
         }

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from include.adapters.connections import MaxComputeCredentials
 from include.adapters.maxcompute import MaxComputeJobs
@@ -119,6 +119,7 @@ def browser() -> Iterator[Browser]:
         pytest.skip(
             f"no browser: apt-get install chromium-headless-shell (looked for {', '.join(CHROMIUMS)})"
         )
+    expect.set_options(timeout=15_000)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield running

@@ -67,6 +67,7 @@ def _add_pages(app: FastAPI) -> None:
         "/",
         "/experiments/{experiment}",
         "/experiments/{experiment}/trials/{number}",
+        "/task",
         "/models/{model}/days",
         "/dags/{dag_id}",
         "/dags/{dag_id}/runs/{run_id:path}",

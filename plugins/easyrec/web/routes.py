@@ -9,13 +9,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from easyrec.web.access import Readable, Store, TheirRights
+from easyrec.web.recent import Recent
+from include.errors import NotFoundError
 from include.experiments.closing import report_of_store
 from include.experiments.report import to_html
 from include.pages import changes, experiments, figures, runs
 from include.pages import days as day_views
 from include.pages import trials as trial_views
+from include.store import TaskKey
 
 router = APIRouter(tags=["read"])
+_drawn = Recent[dict[str, Any]](32)
+"""Plots of the newest versions: several people look at one search."""
 
 
 def _now() -> datetime:
@@ -74,7 +79,13 @@ def plot(
     ``trials``: their numbers, with commas (``intermediate`` only). ``parameter``: may be given several times.
     """
     numbers = [int(n) for n in trials.split(",") if n]
-    return figures.figure(store, found.id, name, parameters=parameter, trials=numbers, now=_now())
+    version = changes.version(store, found.id)
+    key = (found.id, version, name, tuple(parameter), tuple(numbers))
+
+    def draw() -> dict[str, Any]:
+        return figures.figure(store, found.id, name, parameters=parameter, trials=numbers, now=_now())
+
+    return _drawn.get(key, draw)
 
 
 @router.get("/experiments/{experiment}/trials/{number}")
@@ -115,6 +126,20 @@ def run(dag_id: str, run_id: str, store: Store, rights: TheirRights) -> dict[str
     """What a DAG run has made: its searches, and the day of a daily finetune."""
     rights.check_read(dag_id)
     return runs.things_of_run(store, dag_id, run_id)
+
+
+@router.get("/task")
+def task(
+    store: Store, rights: TheirRights, dag_id: str, run_id: str, task_id: str, map_index: int = -1
+) -> dict[str, Any]:
+    """Experiment and number of the trial that a task instance runs."""
+    rights.check_read(dag_id)
+    found = store.trial_of(TaskKey(dag_id, run_id, task_id, map_index))
+    if found is None:
+        raise NotFoundError(
+            "the task has no trial yet", hint="it gets one when it starts; a skipped one has none"
+        )
+    return {"experiment": found.experiment_id, "trial": found.number}
 
 
 def _download(text: str, name: str, kind: str) -> Response:

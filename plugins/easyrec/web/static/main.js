@@ -10,6 +10,7 @@ const ROUTES = [
   [/^\/$/, "list.js"],
   [/^\/experiments\/([^/]+)$/, "experiment.js"],
   [/^\/experiments\/([^/]+)\/trials\/(\d+)$/, "trial.js"],
+  [/^\/task$/, "task.js"],
   [/^\/models\/([^/]+)\/days$/, "days.js"],
   [/^\/dags\/([^/]+)$/, "dag.js"],
   [/^\/dags\/([^/]+)\/runs\/(.+)$/, "dag.js"],

@@ -18,10 +18,12 @@ export async function show(body, experiment, numeral) {
   const curves = h("section", {}, h("h2", {}, t("trial.curves")), plot);
   const rest = h("div");
   const actions = trialControls(experiment, () => again());
+  const heading = h("h1", {}, `${experiment} #${numeral}`);
   let again = () => {};
+  let wanted = false; // a LogView link, by Airflow's button of that name
   replace(
     body,
-    h("h1", {}, h("a", { href: `${root}${above}#trials` }, experiment), ` #${numeral}`),
+    heading,
     trouble, said, actions.element, answer, curves, rest,
   );
 
@@ -42,14 +44,22 @@ export async function show(body, experiment, numeral) {
     const { version } = await get(`${above}/version`);
     const trial = await get(path);
     document.title = `${experiment} #${numeral}`;
+    if (trial.is_search) replace(heading, h("a", { href: `${root}${above}#trials` }, experiment), ` #${numeral}`);
     replace(said, summary(trial, path, logview));
     actions.update(trial);
+    if (wanted) {
+      wanted = false;
+      const button = said.querySelector("button.logview");
+      if (button) button.click();
+      else replace(answer, empty(t("trial.no_job"), t("trial.no_job.hint")));
+    }
     if (trial.curves.steps.length) await draw(plot, figure(trial.curves));
     else replace(plot, empty(t("trial.no_results"), t("trial.no_results.hint")));
     keepOpen(rest, () => replace(rest, parameters(trial), diff(trial.diff), jobs(trial.jobs), story(trial.events)));
     return version;
   }
 
+  if (location.hash === "#logview") wanted = true;
   again = follow(`${above}/version`, refresh, (error) => replace(trouble, error && failed(error)));
 }
 
@@ -83,7 +93,7 @@ function summary(trial, path, logview) {
       trial.tensorboard ? fact("trial.tensorboard", h("code", {}, trial.tensorboard)) : null),
     h("p", { class: "tools" },
       outside(link, t("trial.task_log")),
-      job ? h("button", { type: "button", onclick: logview }, t("trial.logview")) : null,
+      job ? h("button", { type: "button", class: "logview", onclick: logview }, t("trial.logview")) : null,
       job ? h("a", { href: `${root}/api${path}/events.zip`, download: "" }, t("trial.events")) : null),
   ];
 }
@@ -106,7 +116,9 @@ function parameters(trial) {
   return fold("parameters", true, h("div", { class: "scroll" }, h("table", {}, h("tbody", {}, rows))));
 }
 
-function diff({ lines, error }) {
+function diff(found) {
+  if (!found) return null; // a single job: its config is as it was given
+  const { lines, error } = found;
   if (error) return fold("diff", true, h("p", { class: "notice error" }, error));
   const kind = (line) => (line.startsWith("+") ? "added" : line.startsWith("-") ? "removed" : line.startsWith("@@") ? "place" : "");
   const shown = lines.map((line) => h("span", { class: kind(line) }, `${line}\n`));
