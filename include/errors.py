@@ -103,6 +103,10 @@ class StaleEpochError(StateError):
     """A user cleared the task since: what an older epoch does or finds no longer counts."""
 
 
+class AskingPaused(StateError):
+    """A person paused the experiment: ask again when it was resumed."""
+
+
 class NoMoreTrials(StateError):
     """The experiment's limits allow no further trial."""
 

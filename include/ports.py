@@ -197,3 +197,26 @@ class Assessor(Protocol):
         their end, for assessors that compare with those only; None when that isn't known.
         """
         ...
+
+
+class Workflow(Protocol):
+    """What only Airflow can do for a search that runs."""
+
+    def pool_slots(self, name: str) -> int | None:
+        """Slots of a pool, -1 for no limit; None when there is no such pool."""
+        ...
+
+    def set_pool_slots(self, name: str, slots: int) -> None:
+        """Change the slots; a missing pool is made. It counts deferred tasks from now on (design section 4)."""
+        ...
+
+    def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any], *, by: str) -> bool:
+        """Start a DAG run; False when one with this id is there already.
+
+        Raises NotFoundError for an unknown DAG, StateError for one that is paused, ConfigError for a form it refuses.
+        """
+        ...
+
+    def run_state(self, dag_id: str, run_id: str) -> str | None:
+        """``queued``, ``running``, ``success`` or ``failed``; None when there is no such run."""
+        ...

@@ -1,4 +1,4 @@
-"""The commands ``limits`` and ``logview``: what a person does while a search runs (reference R2, R4)."""
+"""The command ``logview``: links to the logs of a trial's job (reference R4)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from include.cli.groups import Commands, add_store_option, open_store, user
+from include.cli.groups import Commands, add_store_option, open_store
 from include.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -17,24 +17,6 @@ _LINK_HOURS = 24
 
 
 def add_to(commands: Commands) -> None:
-    limits = commands.add_parser(
-        "limits",
-        help="lower or raise the limits of a search that runs",
-        description="The next trial that wants to start follows them; trials that have begun go on. At a limit, "
-        "the tasks that are left are skipped. A DAG run has as many tasks as trials were asked for when it "
-        "began: for more than that, trigger the DAG again with the form's field experiment.",
-        allow_abbrev=False,
-    )
-    limits.add_argument("experiment", help="its id")
-    limits.add_argument("--trials", type=int, help="maximum number of trials, those of the past included")
-    limits.add_argument(
-        "--hours",
-        type=float,
-        help="maximum duration, from the start of its (newest) DAG run as maxExecDuration counts; "
-        "after it no trial starts",
-    )
-    add_store_option(limits)
-    limits.set_defaults(run=_limits)
     logview = commands.add_parser(
         "logview",
         help="make links to the logs of a trial's job",
@@ -60,25 +42,6 @@ def add_to(commands: Commands) -> None:
     )
     add_store_option(logview)
     logview.set_defaults(run=_logview)
-
-
-def _limits(arguments: argparse.Namespace) -> None:
-    from include.experiments.limits import change_limits
-    from include.experiments.services import utc_now
-
-    changed, notes = change_limits(
-        open_store(arguments),
-        arguments.experiment,
-        trials=arguments.trials,
-        hours=arguments.hours,
-        by=user(),
-        now=utc_now(),
-    )
-    trials = "no maximum" if changed.max_trials is None else f"at most {changed.max_trials}"
-    until = "no end" if changed.deadline is None else f"{changed.deadline:%Y-%m-%d %H:%M:%S} UTC"
-    print(f"{changed.id}: {trials} trials ({changed.asks} begun), new ones until: {until}")
-    for note in notes:
-        print(f"note: {note}")
 
 
 def _logview(arguments: argparse.Namespace) -> None:

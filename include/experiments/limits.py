@@ -5,68 +5,84 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 
-from include.errors import ConfigError, ProblemsError
-from include.store import SEARCHES, UNSET, Experiment, ExperimentStore
+from include.errors import ProblemsError, StateError
+from include.experiments.control import Control, forget_lost_requests, run_requested, search
+from include.store import UNSET, Experiment
 
 _MOST_HOURS = 24 * 365
 
 
 def change_limits(
-    store: ExperimentStore,
-    experiment_id: str,
-    *,
-    trials: int | None = None,
-    hours: float | None = None,
-    by: str,
-    now: datetime,
+    control: Control, experiment_id: str, *, trials: int | None = None, hours: float | None = None
 ) -> tuple[Experiment, list[str]]:
     """Set the maximum number of trials, the maximum duration, or both; the next ask follows.
 
     ``hours`` count from the start of the newest DAG run at work on the experiment, as ``maxExecDuration``
-    does. Trials that have begun go on whatever the limits say. Also returns what follows from the change, in
-    words. Raises ProblemsError for values that make no sense, a maximum that no task is left to use among them,
-    StateError for an experiment that has ended, NotFoundError.
+    does. Trials that have begun go on whatever the limits say. A maximum above what the tasks at work can
+    reach starts an extension run with the difference; so does one for a search that has ended. Also returns
+    what follows from the change, in words. Raises ProblemsError for values that make no sense, StateError for
+    a duration of an experiment that has ended, NotFoundError.
     """
-    experiment = store.experiment(experiment_id)
-    if experiment.kind not in SEARCHES:
-        raise ConfigError(f"{experiment_id} is a single job, not a search: it has no limits")
-    work = store.work_in_progress(experiment_id)
+    store = control.store
+    experiment = search(store, experiment_id)
+    problems = _problems(experiment, trials, hours)
+    if problems:
+        raise ProblemsError(f"the limits of {experiment_id} were left as they are", problems)
+    forget_lost_requests(control, experiment_id)
+    changed, notes = experiment, []
+    if not experiment.state.is_terminal:
+        work = store.work_in_progress(experiment_id)
+        most = math.inf if work.idle_tasks is None else experiment.asks + work.idle_tasks
+        # Runs that are still to open the experiment add their share themselves.
+        waiting = sum(r.trials for r in store.waiting_requests(experiment_id))
+        own = UNSET if trials is None else trials if trials <= most else max(1, int(most))
+        changed = store.set_limits(
+            experiment_id,
+            max_trials=own,
+            deadline=UNSET if hours is None else work.since + timedelta(hours=hours),
+            by=control.by,
+        )
+        notes = _notes(changed, control.now)
+        if trials is not None and waiting and trials <= most:
+            notes.append(f"runs that were asked for before bring {waiting} more trials on top")
+    elif hours is not None:
+        raise StateError(
+            f"{experiment_id} has ended ({experiment.state.value}): its duration no longer matters",
+            hint="extend it, or raise its maximum of trials",
+        )
+    if trials is not None and trials > experiment.asks:
+        request = store.request_trials_up_to(experiment_id, trials, by=control.by)
+        if request is not None:
+            run_requested(control, request)
+            notes.append(
+                f"run {request.run_id} was started for {request.trials} more trials: {trials} in all"
+            )
+    return changed, notes
+
+
+def _problems(experiment: Experiment, trials: int | None, hours: float | None) -> list[str]:
     problems = []
     if trials is None and hours is None:
         problems.append("nothing to change: give a number of trials, hours, or both")
-    if trials is not None and trials < 1:
-        problems.append(f"a maximum of {trials} trials makes no sense: at least 1")
+    if trials is not None and not 1 <= trials <= experiment.asks + 1000:
+        problems.append(
+            f"a maximum of {trials} trials makes no sense: at least 1, at most 1000 more than now"
+        )
+    elif trials is not None and experiment.state.is_terminal and trials <= experiment.asks:
+        problems.append(f"it has ended ({experiment.state.value}) with {experiment.asks} trials")
     if hours is not None and not (math.isfinite(hours) and 0 < hours <= _MOST_HOURS):
         problems.append(f"{hours:g} hours make no sense: more than 0, at most {_MOST_HOURS} (a year)")
-    most = None if work.idle_tasks is None else experiment.asks + work.idle_tasks
-    running = not experiment.state.is_terminal
-    if running and trials is not None and most is not None and trials > max(most, experiment.max_trials or 0):
-        problems.append(
-            f"{trials} trials are more than its DAG run has tasks for: {most} at most, and tasks are fixed when "
-            f"a run begins. For more, trigger the DAG again with the form's field experiment = {experiment_id}"
-        )
-    if problems:
-        raise ProblemsError(f"the limits of {experiment_id} were left as they are", problems)
-    changed = store.set_limits(
-        experiment_id,
-        max_trials=UNSET if trials is None else trials,
-        deadline=UNSET if hours is None else work.since + timedelta(hours=hours),
-        by=by,
-    )
-    return changed, _notes(experiment, changed, now)
+    return problems
 
 
-def _notes(before: Experiment, after: Experiment, now: datetime) -> list[str]:
+def _notes(after: Experiment, now: datetime) -> list[str]:
     notes = []
     if after.max_trials is not None and after.max_trials <= after.asks:
-        notes.append(f"{after.asks} trials have begun already: no further one starts")
+        notes.append(
+            f"{after.asks} trials have begun already: none of the tasks at work starts a further one"
+        )
     if after.deadline is not None and after.deadline <= now:
         notes.append("the time is over already: no further trial starts")
-    raised = (after.max_trials or math.inf) > (before.max_trials or math.inf) or (
-        after.deadline is not None and before.deadline is not None and after.deadline > before.deadline
-    )
-    if raised:
-        notes.append("tasks that were skipped at the old limit stay skipped: clear them to use them")
     if notes and after.asks:
         notes.append("trials that have begun go on to their end")
     return notes

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from include.errors import AskConflictError, ExhaustedError, NoMoreTrials
+from include.errors import AskConflictError, ExhaustedError, NoMoreTrials, StateError
 from include.experiments.plan import Plan
 from include.experiments.services import Services
 from include.experiments.trial_job import TrialJob
@@ -47,16 +47,32 @@ class TrialStarter:
         ``task_max_tries`` is Airflow's ``ti.max_tries``: a value that differs from the recorded one
         means that a user cleared the task.
 
-        Raises NoMoreTrials when the experiment's limits allow no further trial.
+        Raises NoMoreTrials when the experiment's limits allow no further trial, AskingPaused while a person
+        has paused it.
         """
         trial = self._services.store.trial_of(task)
         if trial is None:
-            trial = self._ask(assignment, task, task_max_tries)
+            trial = self._ask_or_give_up(assignment, task, task_max_tries)
         elif trial.task_max_tries != task_max_tries:
             trial = self._services.store.begin_epoch(
                 trial.experiment_id, trial.number, task=task, task_max_tries=task_max_tries
             )
         return self._job.continue_or_end(trial)
+
+    def _ask_or_give_up(self, assignment: Assignment, task: TaskKey, task_max_tries: int) -> Trial:
+        """A task that ends without a trial is recorded: a maximum raised later counts on other tasks."""
+        while True:
+            try:
+                return self._ask(assignment, task, task_max_tries)
+            except NoMoreTrials as error:
+                if isinstance(error.__cause__, ExhaustedError):  # other tasks would get nothing either
+                    raise
+                try:
+                    self._services.store.give_up_task(assignment.experiment, task)
+                except StateError:
+                    log.info("the limits were changed at this moment: asking again")
+                    continue
+                raise
 
     def _ask(self, assignment: Assignment, task: TaskKey, task_max_tries: int) -> Trial:
         """Compute a suggestion outside any lock and commit it by compare-and-swap (design section 4)."""

@@ -85,6 +85,11 @@ class TrialWatcher:
             return self._stop(trial, step, TrialState.EARLY_STOPPED, verdict.reason)
         return self._check_deadlines(trial, step, status)
 
+    def is_over(self) -> bool:
+        """Whether the trial has ended or was cleared, by the store alone: a person may have stopped it."""
+        trial = self._services.store.trial(self._experiment, self._number)
+        return trial.state.is_terminal or trial.epoch != self._epoch
+
     def cancel(self, reason: str) -> Trial:
         """A person ended the task: record why, then stop the job.
 

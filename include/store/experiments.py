@@ -24,6 +24,7 @@ from include.store.records import (
     check_limits,
 )
 from include.store.rows import add_event, experiment_of, insert, lock_experiment, no_experiment
+from include.store.trials import UNUSED
 from include.store.values import clean_text, plain_json, refuse_secrets
 
 
@@ -135,26 +136,7 @@ class Experiments(StorePart):
         experiment = connection.execute(query).mappings().one_or_none()
         if experiment is None:
             raise no_experiment(experiment_id)
-        columns = schema.event.c
-        kinds = (_CREATED, _EXTENDED, _REOPENED)
-        events = connection.execute(
-            sa.select(columns.kind, columns.at, columns.data)
-            .where(columns.experiment_id == experiment_id, columns.kind.in_(kinds))
-            .order_by(columns.id)
-        ).all()
-        tasks = {
-            experiment["run_id"] if kind == _CREATED else data["run_id"]: data.get(name)
-            for kind, _, data in events
-            if (name := {_CREATED: "max_trials", _EXTENDED: "more"}.get(kind))
-        }
-        trial = schema.trial.c
-        asked = Counter(
-            connection.scalars(sa.select(trial.run_id).where(trial.experiment_id == experiment_id))
-        )
-        at_work = _runs(connection, experiment)[1]
-        idle = [None if tasks.get(run) is None else max(0, tasks[run] - asked[run]) for run in at_work]
-        known = [count for count in idle if count is not None]
-        return WorkInProgress(since=events[-1].at, idle_tasks=sum(known) if len(known) == len(idle) else None)
+        return work_of(connection, experiment)
 
     @writes
     def open_run(
@@ -167,13 +149,14 @@ class Experiments(StorePart):
         deadline: datetime | None,
         by: str,
     ) -> Experiment:
-        """A DAG run works on the experiment (again), which is RUNNING until all of its runs are closed.
+        """A DAG run works on the experiment (again), which is RUNNING (a pause stays one) until all of its runs
+        are closed.
 
         ``more``: so many trials on top of the limit, counted once for each run. ``deadline`` counts when the
         run begins, or begins anew after an end; a repeated call changes nothing. Raises NotFoundError.
         """
         before = lock_experiment(connection, experiment_id)
-        extended, at_work = _runs(connection, before)
+        extended, at_work = runs_of(connection, before)
         state = ExperimentState(before["state"])
         adds = more > 0 and run_id not in extended
         if run_id in at_work and not adds and not state.is_terminal:
@@ -185,7 +168,9 @@ class Experiments(StorePart):
         data = {"run_id": run_id, **({"more": more} if adds else {})}
         add_event(connection, experiment_id=experiment_id, at=now, by=by, kind=kind, data=data)
         self._change_limits(connection, before, limit, deadline, by)
-        return self._move(connection, before, ExperimentState.RUNNING, kind, by)
+        # Only a person ends a pause.
+        after = ExperimentState.PAUSED if state is ExperimentState.PAUSED else ExperimentState.RUNNING
+        return self._move(connection, before, after, kind, by)
 
     @writes
     def close_run(
@@ -202,7 +187,7 @@ class Experiments(StorePart):
         another run or a trial is still at work, or a person cancelled it. Raises NotFoundError.
         """
         before = lock_experiment(connection, experiment_id)
-        at_work = _runs(connection, before)[1]
+        at_work = runs_of(connection, before)[1]
         if run_id in at_work:
             data = {"run_id": run_id, "state": state.value}
             add_event(connection, experiment_id=experiment_id, at=self._now(), by=by, kind=_CLOSED, data=data)
@@ -216,13 +201,24 @@ class Experiments(StorePart):
 
     @writes
     def set_experiment_state(
-        self, connection: Connection, experiment_id: str, state: ExperimentState, reason: str, by: str
+        self,
+        connection: Connection,
+        experiment_id: str,
+        state: ExperimentState,
+        reason: str,
+        by: str,
+        *,
+        only_from: Collection[ExperimentState] | None = None,
     ) -> Experiment:
-        """Move an experiment to ``state``; being there already changes nothing.
+        """Move an experiment to ``state``; being there already changes nothing, unless ``only_from`` is given.
 
-        Raises StateError for a transition that ``ExperimentState`` doesn't know.
+        Raises StateError for a transition that ``ExperimentState`` doesn't know, or from another state than
+        one of ``only_from``.
         """
         before = lock_experiment(connection, experiment_id)
+        if only_from is not None and ExperimentState(before["state"]) not in only_from:
+            why = f": {before['reason']}" if before["reason"] else ""
+            raise StateError(f"experiment {experiment_id!r} is {before['state']}{why}")
         if ExperimentState(before["state"]).to(state).value == before["state"]:
             return experiment_of(before)
         return self._move(connection, before, state, reason, by)
@@ -269,7 +265,36 @@ class Experiments(StorePart):
         return _update(connection, before["id"], state=state.value, reason=reason, ended_at=ended_at)
 
 
-def _runs(connection: Connection, experiment: RowMapping) -> tuple[set[str], set[str]]:
+def work_of(connection: Connection, experiment: RowMapping) -> WorkInProgress:
+    """What ``work_in_progress`` tells, within a transaction."""
+    columns = schema.event.c
+    events = connection.execute(
+        sa.select(columns.kind, columns.at, columns.data)
+        .where(
+            columns.experiment_id == experiment["id"],
+            columns.kind.in_((_CREATED, _EXTENDED, _REOPENED, UNUSED)),
+        )
+        .order_by(columns.id)
+    ).all()
+    tasks = {
+        experiment["run_id"] if kind == _CREATED else data["run_id"]: data.get(name)
+        for kind, _, data in events
+        if (name := {_CREATED: "max_trials", _EXTENDED: "more"}.get(kind))
+    }
+    trial = schema.trial.c
+    asked = connection.execute(
+        sa.select(trial.run_id, trial.map_index).where(trial.experiment_id == experiment["id"])
+    ).tuples()
+    unused = ((data["run_id"], data["map_index"]) for kind, _, data in events if kind == UNUSED)
+    used_up = Counter(run for run, _ in {*asked, *unused})
+    at_work = runs_of(connection, experiment)[1]
+    idle = [None if tasks.get(run) is None else max(0, tasks[run] - used_up[run]) for run in at_work]
+    known = [count for count in idle if count is not None]
+    since = [at for kind, at, _ in events if kind != UNUSED][-1]
+    return WorkInProgress(since=since, idle_tasks=sum(known) if len(known) == len(idle) else None)
+
+
+def runs_of(connection: Connection, experiment: RowMapping) -> tuple[set[str], set[str]]:
     """DAG runs that have extended the experiment, and those that are at work on it."""
     columns = schema.event.c
     events = connection.execute(

@@ -116,12 +116,31 @@ class WorkInProgress:
     """Of the DAG runs at work on an experiment.
 
     ``since``: when the newest of them began, or began anew; durations count from there. ``idle_tasks``: how
-    many of their mapped tasks have asked for no trial: at most so many can come, fewer when tasks were
-    skipped. None when nobody said how many tasks there are.
+    many of their mapped tasks have not asked yet and were not skipped: so many can still come.
+    None when nobody said how many tasks there are.
     """
 
     since: datetime
     idle_tasks: int | None
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """A DAG run that a person wants for an experiment: recorded first, then triggered, then opened.
+
+    ``conf``: of the run, as the trigger form has it; ``conf["trials"]`` more trials.
+    """
+
+    experiment_id: str
+    dag_id: str
+    run_id: str
+    conf: Mapping[str, Any]
+    by: str
+    at: datetime
+
+    @property
+    def trials(self) -> int:
+        return int(self.conf["trials"])
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from include.store.experiments import Experiments
 from include.store.leases import Leases
 from include.store.promotions import Promotions
 from include.store.records import Event
+from include.store.requests import RunRequests
 from include.store.results import Results
 from include.store.rows import SYSTEM, add_event, event_of, insert, lock_experiment
 from include.store.steps import Steps
@@ -32,7 +33,9 @@ def utc_now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-class ExperimentStore(Experiments, Trials, Steps, Results, Chains, Days, Promotions, Leases, Changes):
+class ExperimentStore(
+    Experiments, RunRequests, Trials, Steps, Results, Chains, Days, Promotions, Leases, Changes
+):
     """All of it. Safe to use from several threads and processes, and after a fork.
 
     Every method is one short transaction. Any of them raises StoreUnavailableError (retryable) when

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
-from include.errors import AskConflictError, NoMoreTrials, StateError
+from include.errors import AskConflictError, AskingPaused, NoMoreTrials, StateError
 from include.ports import TrialRecord
 from include.search.trial import TrialState
 from include.store import schema
@@ -31,6 +31,7 @@ from include.store.rows import (
 )
 from include.store.values import clean_text, plain_json
 
+UNUSED = "unused"  # a task that ended without a trial
 _EVENT_OF = {
     TrialState.WAITING: "waiting",
     TrialState.SUBMITTED: "submitted",
@@ -127,8 +128,8 @@ class Trials(StorePart):
     def check_open(self, connection: Connection, experiment_id: str) -> None:
         """Nothing when the experiment may get another trial now: spares a suggestion nobody wants.
 
-        Raises NoMoreTrials at a limit, StateError when it is not RUNNING, NotFoundError. The limits
-        may change at any time, so ``record_ask`` checks again.
+        Raises NoMoreTrials at a limit or after a person's stop, AskingPaused, StateError in another state,
+        NotFoundError. The limits may change at any time, so ``record_ask`` checks again.
         """
         query = sa.select(schema.experiment).where(schema.experiment.c.id == experiment_id)
         row = connection.execute(query).mappings().one_or_none()
@@ -153,8 +154,8 @@ class Trials(StorePart):
         ended trials it knew. A task that has a trial already gets that one, whatever else is given.
 
         Raises AskConflictError when another trial came between (read the history again and ask
-        again), NoMoreTrials at a limit, StateError when the experiment is not RUNNING, ConfigError
-        when the parameters are not plain JSON, NotFoundError.
+        again), NoMoreTrials at a limit or after a person's stop, AskingPaused, StateError when the
+        experiment is not RUNNING, ConfigError when the parameters are not plain JSON, NotFoundError.
         """
         values = plain_json(parameters, "parameters")
         return self._record_ask(experiment_id, expected_asks, task, task_max_tries, values, source, seen)
@@ -218,6 +219,19 @@ class Trials(StorePart):
             data={"parameters": parameters, "source": source, "seen": seen},
         )
         return trial_of(row)
+
+    @writes
+    def give_up_task(self, connection: Connection, experiment_id: str, task: TaskKey) -> None:
+        """Record that a task ends without a trial, at a limit. StateError when it was raised since: ask again."""
+        experiment = lock_experiment(connection, experiment_id)
+        try:
+            _refuse_if_closed(experiment, self._now())
+        except NoMoreTrials as error:
+            data = {"run_id": task.run_id, "map_index": task.map_index, "reason": error.message}
+            now, by = self._now(), str(task)
+            add_event(connection, experiment_id=experiment_id, at=now, by=by, kind=UNUSED, data=data)
+            return
+        raise StateError(f"experiment {experiment_id!r} may have another trial again")
 
     def begin_epoch(
         self,
@@ -284,11 +298,12 @@ class Trials(StorePart):
         reason: str = "",
         metric: float | None = None,
         metrics: Mapping[str, float] | None = None,
+        by: str = SYSTEM,
     ) -> Trial:
         """Move a trial to its next state; being there already changes nothing.
 
-        ``metric`` and ``metrics``: only with an end. Raises StaleEpochError when a user cleared the
-        trial since, StateError for a transition that ``TrialState`` doesn't know.
+        ``by``: the person who wants it so. ``metric`` and ``metrics``: only with an end. Raises StaleEpochError
+        when a user cleared the trial since, StateError for a transition that ``TrialState`` doesn't know.
         """
         experiment = lock_experiment(connection, experiment_id)
         row = find_trial(connection, experiment_id, number)
@@ -318,7 +333,7 @@ class Trials(StorePart):
             experiment_id=experiment_id,
             trial=number,
             at=now,
-            by=SYSTEM,
+            by=by,
             kind=_EVENT_OF[to],
             data=_said(epoch, reason, metric),
         )
@@ -327,6 +342,12 @@ class Trials(StorePart):
 
 def _refuse_if_closed(experiment: RowMapping, now: datetime) -> None:
     name, state = experiment["id"], ExperimentState(experiment["state"])
+    if state is ExperimentState.PAUSED:
+        raise AskingPaused(f"experiment {name!r} is PAUSED", hint="resume it to go on")
+    if state is ExperimentState.CANCELLED:
+        raise NoMoreTrials(
+            f"experiment {name!r} was stopped: {experiment['reason']}", hint="extend it to go on"
+        )
     if state is not ExperimentState.RUNNING:
         why = f": {experiment['reason']}" if experiment["reason"] else ""
         raise StateError(

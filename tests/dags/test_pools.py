@@ -10,6 +10,7 @@ from airflow.models.pool import Pool
 from sqlalchemy.orm import Session
 
 from easyrec import discovery, pools, runtime
+from include.adapters.airflow_workflow import AirflowWorkflow
 from include.store import ExperimentStore
 
 POOL = "movielens_trials"
@@ -71,3 +72,16 @@ def test_a_pool_that_does_not_count_deferred_tasks_is_not_accepted(airflow_pools
     assert "include-deferred" in caplog.text
     with airflow_pools() as session:
         assert session.scalar(sa.select(Pool.include_deferred)) is False  # a person's: left as it is
+
+
+def test_a_person_who_sets_the_concurrency_makes_the_pool_count_deferred_tasks(airflow_pools):
+    workflow = AirflowWorkflow()
+    assert workflow.pool_slots(POOL) is None
+    add(airflow_pools, slots=4, include_deferred=False)
+
+    workflow.set_pool_slots(POOL, 2)
+
+    with airflow_pools() as session:
+        pool = session.scalar(sa.select(Pool).where(Pool.pool == POOL))
+        assert (pool.slots, pool.include_deferred, pool.description) == (2, True, "a person's")
+    assert workflow.pool_slots(POOL) == 2

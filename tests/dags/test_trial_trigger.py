@@ -133,3 +133,18 @@ def test_it_can_be_rebuilt_from_what_airflow_keeps(trigger):
 
     assert path == "easyrec.triggers.trial.TrialTrigger"
     assert again.serialize() == trigger.serialize()
+
+
+def test_a_persons_stop_does_not_wait_for_a_long_pause_between_polls(trigger, watcher, monkeypatch):
+    """Whatever poll_seconds is, it takes effect within ten seconds."""
+    assert module._NOTICE_SECONDS < 10 / 2
+    monkeypatch.setattr(module, "_NOTICE_SECONDS", 0.001)
+    trigger.poll_seconds = 3600.0
+    cancelled = SimpleNamespace(state=TrialState.CANCELLED, epoch=0)
+    watcher.poll.side_effect = [RUNNING, cancelled]
+    watcher.is_over.side_effect = [False, RetryableError("the store is locked"), True]
+
+    event = asyncio.run(asyncio.wait_for(anext(aiter(trigger.run())), timeout=20))
+
+    assert event == TriggerEvent({"experiment": "movielens-1", "trial": 3})
+    assert watcher.poll.call_count == 2

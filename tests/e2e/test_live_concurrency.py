@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
 from include.search.trial import TrialState
+from scripts.local_airflow import ROOT
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
 
@@ -42,3 +45,44 @@ def test_slots_changed_during_a_search_are_followed_and_never_exceeded(world, wa
     first, *after_raise = sorted(j["started"] for j in jobs)
     assert first < raised < after_raise[0] < after_raise[1] < lowered < after_raise[2]
     assert [live(jobs, at) for at in (first, *after_raise)] == [1, 2, 3, 1]
+
+
+def tasks(search) -> list[dict[str, Any]]:
+    found = search.world.airflow.task_instances(search.dag_id, search.run_id)
+    return sorted((t for t in found if t["task_id"] == "trial"), key=lambda t: t["map_index"])
+
+
+def command(world, name: str, *options: str) -> None:
+    """The command line on Airflow's machine, as a person uses it."""
+    subprocess.run(
+        [sys.executable, "-m", "include.cli", name, *options],
+        env=world.airflow.environment,
+        cwd=ROOT,
+        check=True,
+        timeout=60,
+    )
+
+
+def test_a_search_is_paused_stopped_in_part_raised_and_repeated_while_it_runs(world, waiting_jobs):
+    world.slots(1)
+    search = world.search().start(trials=2, seed=1)
+    first = search.wait_for_trial(lambda t: t.state is TrialState.SUBMITTED, "has a job")
+
+    command(world, "pause", search.experiment)
+    command(world, "stop", search.experiment, "--trial", str(first.number))
+    world.wait(lambda: search.jobs()[0]["ended"], "the job is stopped", seconds=10)
+    world.wait(
+        lambda: [t["state"] for t in tasks(search)] == ["failed", "deferred"],
+        "the second task waits for the resume",
+    )
+    assert len(search.trials()) == 1
+
+    command(world, "resume", search.experiment)
+    world.wait(lambda: len(search.trials()) == 2, "the second asks", seconds=30)
+    command(world, "limits", search.experiment, "--trials", "3", "--concurrency", "3")
+    command(world, "retry", search.experiment, "--trial", str(first.number))
+    world.control("POST", "/settings", {"capacity": 4})
+    world.wait(lambda: len(search.trials()) == 4, "two extension runs ask")
+    assert search.wait_for_end() == "success"
+    world.wait(lambda: all(t.state.is_terminal for t in search.trials()), "all end")
+    assert [dict(t.parameters) for t in search.trials()].count(dict(first.parameters)) == 2

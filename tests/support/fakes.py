@@ -7,9 +7,16 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from typing import Any
 
 from include import names
-from include.errors import AlreadyExistsError, NotFoundError, OutcomeUnknownError, RetryableError
+from include.errors import (
+    AlreadyExistsError,
+    EasyRecAutoMLError,
+    NotFoundError,
+    OutcomeUnknownError,
+    RetryableError,
+)
 from include.ports import JobPayload, JobState, JobStatus, ObjectInfo, OwnedJob
 
 
@@ -213,3 +220,31 @@ class MemoryTables:
     def _check(self) -> None:
         if self.fail_with is not None:
             raise self.fail_with
+
+
+class MemoryWorkflow:
+    """Airflow's pools and runs. ``states`` maps (DAG, run id) to a run's state; tests change it."""
+
+    def __init__(self) -> None:
+        self.pools: dict[str, int] = {}
+        self.confs: dict[str, dict[str, Any]] = {}
+        self.states: dict[tuple[str, str], str] = {}
+        self.refuses: EasyRecAutoMLError | None = None
+
+    def pool_slots(self, name: str) -> int | None:
+        return self.pools.get(name)
+
+    def set_pool_slots(self, name: str, slots: int) -> None:
+        self.pools[name] = slots
+
+    def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any], *, by: str) -> bool:
+        if self.refuses is not None:
+            raise self.refuses
+        if (dag_id, run_id) in self.states:
+            return False
+        self.confs[run_id] = dict(conf)
+        self.states[dag_id, run_id] = "queued"
+        return True
+
+    def run_state(self, dag_id: str, run_id: str) -> str | None:
+        return self.states.get((dag_id, run_id))

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
 from easyrec.operators.job import JobOperator, task_key
-from include.errors import NoMoreTrials
+from easyrec.triggers.pause import PauseTrigger
+from include.errors import AskingPaused, NoMoreTrials
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from include.store import Trial
+
+_PAUSE_POLL_SECONDS = 3.0
 
 
 class TrialOperator(JobOperator):
@@ -32,6 +35,15 @@ class TrialOperator(JobOperator):
         self.assignment = assignment
 
     def execute(self, context: Context) -> Any:
+        return self._start(context)
+
+    def resumed(self, context: Context, event: Mapping[str, Any]) -> Any:
+        """The pause is over, or the experiment can't be looked at any more."""
+        if "error" in event:
+            raise AirflowException(event["error"])
+        return self._start(context)
+
+    def _start(self, context: Context) -> Any:
         from easyrec import runtime
         from include.experiments.trial_starter import Assignment, TrialStarter
 
@@ -41,6 +53,13 @@ class TrialOperator(JobOperator):
         try:
             trial = TrialStarter(services, plan).start(
                 assignment, task=task_key(ti), task_max_tries=ti.max_tries
+            )
+        except AskingPaused:
+            context["trial_label"] = "paused"
+            show_label("paused")
+            self.defer(
+                trigger=PauseTrigger(experiment=assignment.experiment, poll_seconds=_PAUSE_POLL_SECONDS),
+                method_name="resumed",
             )
         except NoMoreTrials as error:
             context["trial_label"] = "unused"

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from include.experiments.trial_watcher import TrialWatcher
 
 _BACKOFF = 4.0
+_NOTICE_SECONDS = 4.0
+"""How soon a person's stop is noticed, however seldom the service is polled."""
 
 
 class TrialTrigger(BaseTrigger):
@@ -70,9 +72,22 @@ class TrialTrigger(BaseTrigger):
                 self.log.exception("trial %d can't be followed", self.trial)
                 event["error"] = f"{type(error).__name__}: {error}"
                 break
-            await asyncio.sleep(pause)
+            await self._pause(watcher, pause)
         await asyncio.sleep(max(0.0, SETTLE_SECONDS - (time.monotonic() - born)))
         yield TriggerEvent(event)
+
+    async def _pause(self, watcher: TrialWatcher | None, seconds: float) -> None:
+        """Until the next poll is due, or a person has stopped the trial: that can't wait for a long pause."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, _NOTICE_SECONDS))
+            if watcher is None or left <= _NOTICE_SECONDS:
+                continue
+            try:
+                if await in_thread(watcher.is_over):
+                    return
+            except EasyRecAutoMLError as error:  # the next poll meets it, too
+                self.log.debug("no look at the store now: %s", error)
 
     async def on_kill(self) -> None:
         """Stop the job, but only when a user really ended this task.

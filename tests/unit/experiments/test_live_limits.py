@@ -8,12 +8,20 @@ from datetime import timedelta
 import pytest
 
 from include.cli import main
-from include.errors import NoMoreTrials
+from include.errors import NoMoreTrials, StateError
 from include.experiments.closing import close_experiment
+from tests.support.fakes import MemoryWorkflow
 
 
 @pytest.fixture
-def change(lab, tmp_path, capsys):
+def workflow(monkeypatch):
+    workflow = MemoryWorkflow()
+    monkeypatch.setattr("include.adapters.airflow_workflow.AirflowWorkflow", lambda: workflow)
+    return workflow
+
+
+@pytest.fixture
+def change(lab, workflow, tmp_path, capsys):
     """``limits`` on the lab's experiment: exit code and what was shown."""
 
     def run(*options: object) -> tuple[int, str]:
@@ -35,7 +43,7 @@ def test_the_next_ask_follows_a_lowered_and_then_a_raised_maximum(lab, change):
     code, shown = change("--trials", 1)
 
     assert code == 0
-    assert "1 trials have begun already: no further one starts" in shown
+    assert "1 trials have begun already: none of the tasks at work starts a further one" in shown
     with pytest.raises(NoMoreTrials, match="maximum of 1 trials"):
         lab.start(1)
     assert lab.start(0).number == first.number  # a retry of one that has begun
@@ -81,45 +89,82 @@ def test_hours_of_an_extension_count_from_its_own_run(lab, change):
     assert lab.store.experiment(lab.experiment).deadline == lab.clock() + timedelta(hours=2)
 
 
-def test_more_trials_than_the_run_has_tasks_are_refused_with_the_way_to_get_them(lab, change):
+def test_more_trials_than_the_run_has_tasks_start_a_run_with_the_difference(lab, change, workflow):
     lab.open(trials=2)
     lab.start(0)
 
-    code, shown = change("--trials", 3)
+    code, shown = change("--trials", 5)
 
-    assert code == 1
-    assert "2 at most" in shown
-    assert f"experiment = {lab.experiment}" in shown
-    assert lab.store.experiment(lab.experiment).max_trials == 2
-    assert events(lab) == []
+    assert code == 0
+    assert "3 more trials: 5 in all" in shown
+    [(run_id, conf)] = workflow.confs.items()
+    assert conf == {"experiment": lab.experiment, "trials": 3}
+    assert ("dag", run_id) in workflow.states
+    lab.open(run_id=run_id, trials=3, extend=lab.experiment)
+    assert lab.store.experiment(lab.experiment).max_trials == 5
 
 
-def test_tasks_of_a_run_that_is_over_are_not_counted_as_room(lab, change):
-    first = lab.open(trials=5)
+def test_two_people_who_raise_to_the_same_number_get_that_number(lab, change, workflow):
+    lab.open(trials=2)
+
+    change("--trials", 5)
+    change("--trials", 5)
+    change("--trials", 6)
+
+    assert [conf["trials"] for conf in workflow.confs.values()] == [3, 1]
+
+
+def test_a_task_that_was_skipped_at_the_old_maximum_is_made_up_for(lab, change, workflow):
+    lab.open(trials=3)
     lab.start(0)
-    assert change("--trials", 1)[0] == 0
-    lab.finish(0)
-    close_experiment(lab.services, lab.experiment, dag_id="dag", run_id="run", by="test")
-    lab.open(run_id="run2", trials=2, extend=first.experiment.id)
+    change("--trials", 1)
+    for _ in range(2):  # also when the task is tried again
+        with pytest.raises(NoMoreTrials):
+            lab.start(1)
 
-    code, shown = change("--trials", 4)
+    assert change("--trials", 3)[0] == 0
 
+    assert [conf["trials"] for conf in workflow.confs.values()] == [1]
+    assert lab.start(2).number == 1
+
+
+def test_a_run_that_airflow_refuses_is_not_counted_on(lab, change, workflow):
+    lab.open(trials=1)
+    workflow.refuses = StateError("DAG dag is paused in Airflow")
+    code, shown = change("--trials", 3)
     assert code == 1
-    assert "3 at most" in shown
+    assert "is paused in Airflow" in shown
+    workflow.refuses = None
+
+    assert change("--trials", 3)[0] == 0
+
+    assert [conf["trials"] for conf in workflow.confs.values()] == [2]
 
 
-def test_a_search_that_has_ended_is_refused(lab, change):
+def test_a_run_that_failed_before_it_began_is_not_counted_on(lab, change, workflow):
+    lab.open(trials=1)
+    change("--trials", 3)
+    workflow.states = dict.fromkeys(workflow.states, "failed")
+
+    change("--trials", 3)
+
+    assert [conf["trials"] for conf in workflow.confs.values()] == [2, 2]
+
+
+def test_a_raise_goes_on_with_a_search_that_has_ended_but_hours_are_refused(lab, change, workflow):
     lab.open(trials=1)
     lab.start(0)
     lab.finish(0)
     close_experiment(lab.services, lab.experiment, dag_id="dag", run_id="run", by="test")
 
-    code, shown = change("--trials", 5, "--hours", 5)
-
+    code, shown = change("--hours", 5)
     assert code == 1
     assert "has ended (FINISHED)" in shown
-    assert "extend it" in shown
-    assert lab.store.experiment(lab.experiment).max_trials == 1
+    assert change("--trials", 1)[0] == 1
+    assert workflow.confs == {}
+
+    assert change("--trials", 4)[0] == 0
+    assert [conf["trials"] for conf in workflow.confs.values()] == [3]
 
 
 @pytest.mark.parametrize(

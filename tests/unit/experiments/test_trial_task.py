@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from easyrec import runtime
@@ -16,7 +16,7 @@ from easyrec.operators.trial import TrialOperator
 from include.errors import AccessError, PermanentError, RetryableError, StaleEpochError
 from include.experiments.job_starter import JobStarter
 from include.search.trial import TrialState
-from include.store import StepState
+from include.store import ExperimentState, StepState
 
 
 @pytest.fixture
@@ -40,10 +40,14 @@ class Task:
         )
         self.state = "running"
 
-    def execute(self) -> None:
+    def execute(self, after=None) -> None:
+        """From the start, or ``after`` what a wait found."""
         states = {"run": {"trial_0": self.state}}
         with mock.patch.object(RuntimeTaskInstance, "get_task_states", autospec=True, return_value=states):
-            TrialOperator.execute.__wrapped__(self.operator, {"ti": self.ti})
+            if after is None:
+                TrialOperator.execute.__wrapped__(self.operator, {"ti": self.ti})
+            else:
+                self.operator.resumed({"ti": self.ti}, {"found": after})
 
     def start(self) -> None:
         with pytest.raises(TaskDeferred):
@@ -198,3 +202,34 @@ def test_trouble_that_may_pass_leaves_the_trial_for_the_next_try(task):
         task.execute()
 
     assert task.trial.state is TrialState.WAITING
+
+
+def test_a_task_that_wants_to_ask_while_paused_waits_and_asks_when_resumed(task):
+    store, experiment = task.lab.store, task.lab.experiment
+    store.set_experiment_state(experiment, ExperimentState.PAUSED, "", "ada")
+    with pytest.raises(TaskDeferred) as waiting:
+        task.execute()
+    trigger = waiting.value.trigger
+    assert (waiting.value.method_name, trigger.look()) == ("resumed", None)
+    assert task.lab.jobs.jobs == {}
+
+    store.set_experiment_state(experiment, ExperimentState.RUNNING, "", "ada")
+
+    assert trigger.look() == {"state": "RUNNING"}
+    with pytest.raises(TaskDeferred) as started:
+        task.execute(after=trigger.look())
+    assert started.value.method_name == "resume"
+    assert len(task.lab.jobs.jobs) == 1
+
+
+def test_a_task_that_waited_paused_is_skipped_when_the_search_is_stopped(task):
+    store, experiment = task.lab.store, task.lab.experiment
+    store.set_experiment_state(experiment, ExperimentState.PAUSED, "", "ada")
+    with pytest.raises(TaskDeferred):
+        task.execute()
+    store.set_experiment_state(experiment, ExperimentState.CANCELLED, "stopped by ada", "ada")
+
+    with pytest.raises(AirflowSkipException, match="stopped by ada"):
+        task.execute(after={"state": "CANCELLED"})
+
+    assert task.lab.jobs.jobs == {}

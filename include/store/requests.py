@@ -1,0 +1,111 @@
+"""The part of the store that keeps the DAG runs which people asked for while, or after, a search ran."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, RowMapping
+
+from include.store import schema
+from include.store.database import reads, writes
+from include.store.experiments import runs_of, work_of
+from include.store.part import StorePart
+from include.store.records import RunRequest
+from include.store.rows import add_event, lock_experiment
+from include.store.values import plain_json, refuse_secrets
+
+_REQUESTED, _DROPPED = "run_requested", "run_request_dropped"
+
+
+class RunRequests(StorePart):
+    """Ask for DAG runs. A request is recorded before its run is triggered, so that none is made twice."""
+
+    def request_run(self, experiment_id: str, *, kind: str, conf: Mapping[str, Any], by: str) -> RunRequest:
+        """Record that a run with ``conf`` (``trials`` is in it) is wanted. ``kind``: why, in one word.
+
+        Raises ConfigError when ``conf`` is not plain JSON or holds what looks like a secret, NotFoundError.
+        """
+        refuse_secrets(conf, "parameters")
+        return self._request_run(experiment_id, kind, plain_json(conf, "parameters"), by)
+
+    @writes
+    def _request_run(
+        self, connection: Connection, experiment_id: str, kind: str, conf: dict[str, Any], by: str
+    ) -> RunRequest:
+        return self._request(connection, lock_experiment(connection, experiment_id), kind, conf, by)
+
+    @writes
+    def request_trials_up_to(
+        self, connection: Connection, experiment_id: str, maximum: int, *, by: str
+    ) -> RunRequest | None:
+        """Record the run that is missing for ``maximum`` trials in all; None when what is there will do.
+
+        Counted under the experiment's lock with the tasks at work and the runs requested before, so that two
+        people who raise the maximum to the same number at the same moment get that number.
+        """
+        experiment = lock_experiment(connection, experiment_id)
+        idle = 0 if experiment["ended_at"] else work_of(connection, experiment).idle_tasks
+        if idle is None:  # nobody said how many tasks there are: enough
+            return None
+        waiting = sum(r.trials for r in _waiting(connection, experiment))
+        more = maximum - experiment["asks"] - idle - waiting
+        if more < 1:
+            return None
+        return self._request(connection, experiment, "raise", {"trials": more}, by)
+
+    @reads
+    def waiting_requests(self, connection: Connection, experiment_id: str) -> list[RunRequest]:
+        """Requests whose run has not opened the experiment yet, oldest first."""
+        query = sa.select(schema.experiment).where(schema.experiment.c.id == experiment_id)
+        row = connection.execute(query).mappings().one_or_none()
+        return [] if row is None else _waiting(connection, row)
+
+    @writes
+    def drop_request(self, connection: Connection, request: RunRequest, reason: str, by: str) -> None:
+        """Its run can't come, or ended before it opened the experiment: nothing is to be expected of it."""
+        experiment = lock_experiment(connection, request.experiment_id)
+        if request.run_id in {r.run_id for r in _waiting(connection, experiment)}:
+            data = {"run_id": request.run_id, "reason": reason}
+            add_event(
+                connection,
+                experiment_id=request.experiment_id,
+                at=self._now(),
+                by=by,
+                kind=_DROPPED,
+                data=data,
+            )
+
+    def _request(
+        self, connection: Connection, experiment: RowMapping, kind: str, conf: dict[str, Any], by: str
+    ) -> RunRequest:
+        columns = schema.event.c
+        earlier = connection.scalar(
+            sa.select(sa.func.count())
+            .select_from(schema.event)
+            .where(columns.experiment_id == experiment["id"], columns.kind == _REQUESTED)
+        )
+        run_id = f"{kind}_{experiment['id']}_{(earlier or 0) + 1}"
+        conf = {**conf, "experiment": experiment["id"]}
+        now, data = self._now(), {"run_id": run_id, "conf": conf}
+        add_event(connection, experiment_id=experiment["id"], at=now, by=by, kind=_REQUESTED, data=data)
+        return RunRequest(experiment["id"], experiment["dag_id"], run_id, conf, by, now)
+
+
+def _waiting(connection: Connection, experiment: RowMapping) -> list[RunRequest]:
+    columns = schema.event.c
+    events = connection.execute(
+        sa.select(columns.kind, columns.data, columns.by, columns.at)
+        .where(columns.experiment_id == experiment["id"], columns.kind.in_((_REQUESTED, _DROPPED)))
+        .order_by(columns.id)
+    ).tuples()
+    extended = runs_of(connection, experiment)[0]
+    waiting: dict[str, RunRequest] = {}
+    for kind, data, by, at in events:
+        run_id = data["run_id"]
+        if kind == _DROPPED:
+            waiting.pop(run_id, None)
+        elif run_id not in extended:
+            waiting[run_id] = RunRequest(experiment["id"], experiment["dag_id"], run_id, data["conf"], by, at)
+    return list(waiting.values())
