@@ -83,6 +83,11 @@ def attempt_dir(model_dir: str, step: StepId) -> str:
     return f"{model_dir.rstrip('/')}{suffix}"
 
 
+def day_trial_dir(model_dir: str, step: StepId) -> str:
+    """``<model_dir of the day>_<experiment>_<trial>`` (reference R25): beside the daily model, never in it."""
+    return attempt_dir(f"{model_dir.rstrip('/')}_{step.experiment}_{step.trial}", step)
+
+
 def day_model_dir(model_dir: str, repeat: int) -> str:
     """Where a day's training writes: as the ini says, and a fresh sibling for each repeat of the date."""
     return f"{model_dir.rstrip('/')}_r{repeat}" if repeat else model_dir

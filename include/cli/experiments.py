@@ -57,8 +57,16 @@ def _experiments(arguments: argparse.Namespace) -> None:
             ]
         )
     )
+    days = [{"#": t.number, **{day: _number(value) for day, value in t.days.items()}} for t in report.trials]
+    names = list(dict.fromkeys(name for row in days for name in row))
+    if len(names) > 1:
+        print(table([{name: row.get(name, "") for name in names} for row in days]))
     if report.best is not None:
         print(f"best: trial {report.best.number} ({report.best.metric})")
         print(
             f"model: {report.best_model_dir}\nconfig: {report.best_config}\nreport: {report.prefix}report.html"
         )
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.5f}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+from typing import Protocol
 
 from include import names
-from include.daily.plan import FinetunePlan
 from include.errors import ConfigError, NotFoundError
 from include.experiments.checkpoints import Checkpoint, find_checkpoint
 from include.experiments.closing import report_of_store
@@ -14,7 +14,7 @@ from include.experiments.plan import Plan
 from include.experiments.report import Report
 from include.experiments.services import Services
 from include.finetune.learning_rate import rate_at
-from include.finetune.settings import BEGIN
+from include.finetune.settings import BEGIN, FinetuneSettings
 from include.ports import ObjectStore
 from include.store import Experiment, ExperimentState, Origin, Result
 
@@ -23,7 +23,17 @@ log = logging.getLogger(__name__)
 _EXPERIMENT = re.compile(r"[A-Za-z][A-Za-z0-9_]*-[0-9a-f]{8}")
 
 
-def find_origin(services: Services, plan: FinetunePlan, start_from: str) -> Origin:
+class Starting(Protocol):
+    """Of a plan, what decides where its first day starts."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def finetune(self) -> FinetuneSettings: ...
+
+
+def find_origin(services: Services, plan: Starting, start_from: str) -> Origin:
     """The origin that ``start_from`` (see ``FinetuneSettings``) names, complete and checked.
 
     The learning rate is that at which its training ended: from the schedule in the config that EasyRec
@@ -42,6 +52,12 @@ def find_origin(services: Services, plan: FinetunePlan, start_from: str) -> Orig
             f"{start_from!r} is no place to start from",
             where="start_from",
             hint=f"{BEGIN}, the id of an experiment, or oss://<bucket>/<model_dir>[/model.ckpt-N]",
+        )
+    if experiment.kind != BEGIN:
+        raise ConfigError(
+            f"experiment {experiment.id} is no begin search",
+            where="start_from",
+            hint="to start from a model of it, name its model_dir on OSS",
         )
     if experiment.model != plan.model:
         raise ConfigError(
@@ -101,7 +117,7 @@ def _best_step(services: Services, experiment: Experiment, report: Report) -> in
 
 
 def _origin(
-    services: Services, plan: FinetunePlan, checkpoint: Checkpoint, report: Report | None = None
+    services: Services, plan: Starting, checkpoint: Checkpoint, report: Report | None = None
 ) -> Origin:
     rates: tuple[float, ...] = ()
     if plan.finetune.learning_rate == "handover":

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from include import names
 from include.errors import ConfigEditError, EasyRecAutoMLError, JobFailedError
+from include.experiments.chain_plan import plan_of
 from include.experiments.leftovers import stop_leftovers
 from include.experiments.plan import Plan
 from include.experiments.report import Report, summarize, to_html
@@ -31,7 +32,7 @@ def close_experiment(services: Services, experiment_id: str, *, dag_id: str, run
     """
     store = services.store
     experiment = store.experiment(experiment_id)
-    plan = Plan.from_snapshot(experiment.snapshot)
+    plan = plan_of(experiment.snapshot)
     unstopped = _stop_run(services, plan, experiment_id, dag_id=dag_id, run_id=run_id)
     failure = _failure(report_of_store(store, experiment_id, services.now()), experiment, plan)
     state = ExperimentState.FINISHED if failure is None else ExperimentState.FAILED
@@ -102,11 +103,13 @@ def _failure(report: Report, experiment: Experiment, plan: Plan) -> str | None:
 def report_of_store(store: ExperimentStore, experiment_id: str, now: datetime | None = None) -> Report:
     """The report as it would be now; needs no service."""
     experiment = store.experiment(experiment_id)
+    plan = plan_of(experiment.snapshot)
     return summarize(
         experiment,
         store.trials(experiment_id),
         store.steps(experiment_id),
         store.evaluation_counts(experiment_id),
-        Plan.from_snapshot(experiment.snapshot),
+        store.results(experiment_id) if plan.judges_whole_steps else (),
+        plan,
         now or utc_now(),
     )

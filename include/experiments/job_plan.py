@@ -102,10 +102,27 @@ class JobPlan:
     def max_trial_duration(self) -> timedelta | None:
         return None
 
+    @property
+    def step_count(self) -> int:
+        return 1
+
+    @property
+    def judges_whole_steps(self) -> bool:
+        return False
+
+    def step_name(self, step: int) -> str:  # noqa: ARG002
+        return ""
+
     def assessor(self, services: Services) -> Assessor | None:  # noqa: ARG002
         return None
 
-    def render_trial(self, step: StepId, parameters: Mapping[str, Any]) -> RenderedTrial:  # noqa: ARG002
+    def render_trial(
+        self,
+        step: StepId,
+        parameters: Mapping[str, Any],  # noqa: ARG002
+        *,
+        checkpoint: str = "",  # noqa: ARG002
+    ) -> RenderedTrial:
         spec = self.spec
         trains = spec.command == TRAIN
         model_dir = names.attempt_dir(spec.model_dir, step) if trains else spec.model_dir
@@ -116,7 +133,13 @@ class JobPlan:
         rendered = payload.render(job, model_dir=model_dir, max_hours=spec.settings.max_training_hours)
         return RenderedTrial(model_dir, rendered)
 
-    def not_applied(self, parameters: Mapping[str, Any], saved_config: str) -> list[str]:  # noqa: ARG002
+    def not_applied(
+        self,
+        parameters: Mapping[str, Any],  # noqa: ARG002
+        saved_config: str,
+        *,
+        step: int = 0,  # noqa: ARG002
+    ) -> list[str]:
         return not_applied(saved_config, self.spec.edits, self.spec.allow_unknown_fields)
 
     def final_result(self, results: Sequence[Result]) -> Result | None:

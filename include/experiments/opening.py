@@ -10,6 +10,7 @@ from typing import Any
 
 from include import names
 from include.errors import ConfigError, NotFoundError, ProblemsError
+from include.experiments.chain_plan import plan_of
 from include.experiments.plan import Plan
 from include.experiments.preflight import Checked, check_search, publish_search_space
 from include.experiments.services import Services
@@ -48,7 +49,7 @@ def settings_of(
     """The settings that count: those that the experiment was opened with, if it exists, else the folder's."""
     experiment_id = request.extend or names.experiment_id(plan.model, store.uuid, dag_id, run_id)
     known = _known(store, experiment_id)
-    return plan.settings if known is None else Plan.from_snapshot(known.snapshot).settings
+    return plan.settings if known is None else plan_of(known.snapshot).settings
 
 
 def open_experiment(
@@ -59,8 +60,11 @@ def open_experiment(
     dag_id: str,
     run_id: str,
     by: str,
+    further_problems: Sequence[str] = (),
 ) -> Opened:
     """Check everything, then create or extend the experiment of this DAG run.
+
+    ``further_problems``: what a caller has found besides, told together with the rest.
 
     Idempotent per DAG run: repeated after an end (a user cleared it), the same experiment goes on with the
     files it was opened with. Raises ProblemsError with all problems, RetryableError when a service can't be
@@ -71,9 +75,10 @@ def open_experiment(
         return _extend(services, plan, request, by=by, run_id=run_id)
     experiment_id = names.experiment_id(plan.model, store.uuid, dag_id, run_id)
     known = _known(store, experiment_id)
-    running = plan if known is None else Plan.from_snapshot(known.snapshot)
+    running = plan if known is None else plan_of(known.snapshot)
     checked = check_search(services, plan, running, request.custom_parameters, baseline=request.baseline)
-    problems = checked.problems or publish_search_space(services, checked.plan, experiment_id)
+    problems = [*checked.problems, *further_problems]
+    problems = problems or publish_search_space(services, checked.plan, experiment_id)
     if problems:
         raise ProblemsError(f"the search of {plan.model} can't start; nothing was submitted", problems)
     trials = request.trials if request.trials is not None else running.search.max_trials or DEFAULT_TRIALS
@@ -85,7 +90,7 @@ def open_experiment(
             NewExperiment(
                 id=experiment_id,
                 model=plan.model,
-                kind="begin",
+                kind=plan.kind,
                 dag_id=dag_id,
                 run_id=run_id,
                 seed=request.seed if request.seed is not None else _seed_of(experiment_id),
@@ -118,7 +123,7 @@ def _extend(services: Services, plan: Plan, request: OpenRequest, *, by: str, ru
     trials = request.trials if request.trials is not None else len(request.custom_parameters)
     if trials < 1:
         raise ConfigError("how many more trials?", where="trials", hint="give trials or custom parameters")
-    kept = Plan.from_snapshot(experiment.snapshot)
+    kept = plan_of(experiment.snapshot)
     checked = check_search(services, plan, kept, request.custom_parameters, baseline=request.baseline)
     if checked.problems:
         raise ProblemsError(

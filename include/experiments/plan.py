@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from include import names
 from include.errors import ConfigError, EasyRecAutoMLError, ProblemsError
@@ -34,6 +34,8 @@ from include.search.space import SearchSpace
 from include.store import Result
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from include.experiments.services import Services
 
 BEGIN = "begin"
@@ -44,6 +46,11 @@ _EDITS = "edit_config_json"
 
 @dataclass(frozen=True)
 class Plan:
+    subfolder: ClassVar[str] = BEGIN
+    """Of the model's folder."""
+    kind: ClassVar[str] = "begin"
+    """Of the experiment in the store."""
+
     model: str
     folder: str
     settings: ModelSettings
@@ -56,13 +63,13 @@ class Plan:
     """Text of ``-Dconfig`` as it was when the experiment was opened; empty in a plan read for the DAG."""
 
     @classmethod
-    def load(cls, model_folder: Path) -> Plan:
-        """Read ``<model>/begin`` and ``<model>/model.yml`` from disk (local files only).
+    def load(cls, model_folder: Path) -> Self:
+        """Read the subfolder (``<model>/begin``) and ``<model>/model.yml`` from disk (local files only).
 
         Raises ConfigError that names every file with its problems.
         """
         model = names.check_model_name(model_folder.name)
-        begin = model_folder / BEGIN
+        begin = model_folder / cls.subfolder
         problems: list[str] = []
         texts: dict[str, str] = {}
 
@@ -110,9 +117,9 @@ class Plan:
         }
 
     @classmethod
-    def from_snapshot(cls, snapshot: Mapping[str, Any]) -> Plan:
+    def from_snapshot(cls, snapshot: Mapping[str, Any]) -> Self:
         folder, texts = Path(snapshot["folder"]), snapshot["texts"]
-        search = search_config.parse(texts[SEARCH], folder / BEGIN / SEARCH)
+        search = search_config.parse(texts[SEARCH], folder / cls.subfolder / SEARCH)
         return cls(
             model=snapshot["model"],
             folder=str(folder),
@@ -124,7 +131,7 @@ class Plan:
             pipeline_config=snapshot["pipeline_config"],
         )
 
-    def with_pipeline_config(self, text: str) -> Plan:
+    def with_pipeline_config(self, text: str) -> Self:
         return replace(self, pipeline_config=text)
 
     @property
@@ -133,12 +140,33 @@ class Plan:
         return self.job.parameters["model_dir"]
 
     @property
+    def config_url(self) -> str:
+        """The pipeline config that the trials' parameters are put into."""
+        return self.job.parameters["config"]
+
+    @property
     def weights(self) -> Mapping[str, float]:
         return self.job.weights
 
     @property
     def max_trial_duration(self) -> timedelta | None:
         return self.search.max_trial_duration
+
+    @property
+    def step_count(self) -> int:
+        return 1
+
+    @property
+    def judges_whole_steps(self) -> bool:
+        return False
+
+    @property
+    def sends_edits(self) -> bool:
+        """Whether EasyRec gets ``-Dedit_config_json``; else the config is patched before it is sent."""
+        return self.settings.parameters_via == "edit_config_json"
+
+    def step_name(self, step: int) -> str:  # noqa: ARG002
+        return ""
 
     def assessor(self, services: Services) -> Assessor | None:
         return services.make_assessor(self)
@@ -168,7 +196,13 @@ class Plan:
         value = self.job.parameters.get(key, "")
         return variables.possible(value, self.space, f"-D{key}") if value else []
 
-    def render_trial(self, step: StepId, parameters: Mapping[str, Any]) -> RenderedTrial:
+    def render_trial(
+        self,
+        step: StepId,
+        parameters: Mapping[str, Any],
+        *,
+        checkpoint: str = "",  # noqa: ARG002
+    ) -> RenderedTrial:
         """The job of one trial.
 
         Raises ConfigEditError when the parameters can't be applied, ConfigError when a variable has no value
@@ -178,7 +212,7 @@ class Plan:
         model_dir = names.trial_model_dir(self.base_dir, step)
         job, config_upload = self._with_variables(parameters), None
         edit_config_json = config_url = None
-        if self.settings.parameters_via == "patched_config":
+        if not self.sends_edits:
             config_url = names.patched_config(self.base_dir, step)
             config_upload = (config_url, self._edited(edits))
         elif edits:
@@ -198,7 +232,13 @@ class Plan:
         """The pipeline config with the parameters in it, everything else untouched."""
         return self._edited(self.edits(parameters))
 
-    def not_applied(self, parameters: Mapping[str, Any], saved_config: str) -> list[str]:
+    def not_applied(
+        self,
+        parameters: Mapping[str, Any],
+        saved_config: str,
+        *,
+        step: int = 0,  # noqa: ARG002
+    ) -> list[str]:
         """What the config that EasyRec saved holds instead of this trial's values."""
         return not_applied(saved_config, self.edits(parameters), self.settings.allow_unknown_fields)
 

@@ -73,7 +73,7 @@ def dry_run(plan: Plan) -> list[Problem]:
         plan.pipeline_config,
         {**filled, **plan.space},
         allow_unknown_fields=plan.settings.allow_unknown_fields,
-        as_json=plan.settings.parameters_via == "edit_config_json",
+        as_json=plan.sends_edits,
     )
 
 
@@ -99,7 +99,7 @@ def _check_outside(services: Services, plan: Plan) -> Checked:
     """All checks that don't depend on each other."""
     notes, problems = _check_maxcompute(services, plan)
     problems += _attempt(lambda: services.make_assessor(plan))
-    url = plan.job.parameters["config"]
+    url = plan.config_url
     try:
         text = _config_text(services, plan)
     except RetryableError:
@@ -123,10 +123,10 @@ def _config_text(services: Services, plan: Plan) -> str:
     with: its results, dry runs and best config are of that one.
     """
     kept = plan.pipeline_config
-    if kept and plan.settings.parameters_via == "patched_config":
+    if kept and not plan.sends_edits:
         return kept
     try:
-        text = services.objects.read(plan.job.parameters["config"]).decode("utf-8")
+        text = services.objects.read(plan.config_url).decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError("not a text file in UTF-8") from error
     if kept and text != kept:
@@ -210,7 +210,7 @@ def _check_objects(services: Services, plan: Plan) -> list[str]:
         problems += _attempt(partial(_must_exist, services, url), f"{where}={url}")
     for where, url in _values_of(plan, ("fine_tune_checkpoint",), problems):
         problems += _attempt(partial(find_checkpoint, services.objects, url), f"{where}={url}")
-    read, written = (names.split_oss_url(plan.job.parameters[key])[0] for key in ("config", "model_dir"))
+    read, written = (names.split_oss_url(url)[0] for url in (plan.config_url, plan.base_dir))
     for bucket in re.findall(r"oss://([^/.,?\s]+)", plan.job.parameters["buckets"]):
         if bucket != read:  # that one was looked into for the config
             where = _below(plan) if bucket == written else f"-Dbuckets=…oss://{bucket}/"

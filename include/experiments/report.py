@@ -15,7 +15,7 @@ from include import names
 from include.experiments.plan import Plan
 from include.experiments.trial_starter import BASELINE
 from include.search.trial import TrialState
-from include.store import Experiment, Step, StepState, Trial
+from include.store import Experiment, RecordedResult, Step, StepState, Trial
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class TrialRow:
     parameters: Mapping[str, Any]
     training_seconds: float
     """Seconds that all jobs of the trial trained, replaced ones included."""
+    days: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    """Metric by day, of a chain of days; None for one without a finite metric."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +69,24 @@ def summarize(
     trials: Sequence[Trial],
     steps: Sequence[Step],
     evaluations: Mapping[int, int],
+    results: Sequence[RecordedResult],
     plan: Plan,
     now: datetime,
 ) -> Report:
-    """Pure: the same records give the same report. ``evaluations``: how many each trial has."""
+    """Pure: the same records give the same report.
+
+    ``evaluations``: how many each trial has. ``results``: only looked at where days are judged one by one.
+    """
+    days = _days(plan, results, steps)
     seconds: dict[int, float] = {}
     for step in steps:
         if step.started_at is not None:
             trained = ((step.ended_at or now) - step.started_at).total_seconds()
             seconds[step.id.trial] = seconds.get(step.id.trial, 0.0) + max(0.0, trained)
-    rows = tuple(_row(t, evaluations.get(t.number, 0), seconds.get(t.number, 0.0)) for t in trials)
+    rows = tuple(
+        _row(t, evaluations.get(t.number, 0), seconds.get(t.number, 0.0), days.get((t.number, t.epoch), {}))
+        for t in trials
+    )
     best = _best(rows, experiment.optimize_mode)
     typical = [r.training_seconds for r in rows if r.state is TrialState.SUCCEEDED]
     median = statistics.median(typical) if typical else 0.0
@@ -118,7 +128,24 @@ def to_html(report: Report) -> str:
     return environment.from_string(template).render(report=report, keys=keys, TrialState=TrialState)
 
 
-def _row(trial: Trial, evaluations: int, seconds: float) -> TrialRow:
+def _days(
+    plan: Plan, results: Sequence[RecordedResult], steps: Sequence[Step]
+) -> dict[tuple[int, int], dict[str, float | None]]:
+    """By trial and epoch, what each day that ended well came to; empty where a trial is one job."""
+    found: dict[tuple[int, int], dict[str, float | None]] = {}
+    if not plan.judges_whole_steps:
+        return found
+    for step in steps:
+        if step.state is not StepState.SUCCEEDED:
+            continue
+        mine = [r for r in results if (r.step.trial, r.step.step) == (step.id.trial, step.id.step)]
+        final = plan.final_result(mine)
+        days = found.setdefault((step.id.trial, step.id.epoch), {})
+        days[plan.step_name(step.id.step)] = None if final is None else final.objective
+    return found
+
+
+def _row(trial: Trial, evaluations: int, seconds: float, days: Mapping[str, float | None]) -> TrialRow:
     return TrialRow(
         number=trial.number,
         source=trial.source,
@@ -129,6 +156,7 @@ def _row(trial: Trial, evaluations: int, seconds: float) -> TrialRow:
         evaluations=evaluations,
         parameters=dict(trial.parameters),
         training_seconds=seconds,
+        days=dict(days),
     )
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from include.errors import StateError
+from include.experiments.checkpoints import find_checkpoint
 from include.experiments.job_starter import JobStarter, stop_step
 from include.experiments.services import Services
+from include.experiments.step_results import best_step
 from include.experiments.trial_plan import TrialPlan
 from include.names import StepId
 from include.ports import JobPayload
 from include.search.trial import TrialState
-from include.store import StepState, Trial
+from include.store import Step, StepState, Trial
 
 
 class TrialJob:
@@ -24,13 +26,21 @@ class TrialJob:
         return trial if trial.state.is_terminal else self.ensure(trial)
 
     def ensure(self, trial: Trial) -> Trial:
-        """Continue the trial's current attempt, or begin the next one when the current job failed."""
+        """Continue the trial's current attempt, or begin the next one when the current job failed.
+
+        A step that succeeded leads to the next one only when that was decided (the trial waits); until then
+        the watcher has to judge it, and the trial comes back as it is.
+        """
         store = self._services.store
         step = store.latest_step(trial.experiment_id, trial.number, epoch=trial.epoch)
         if step is None:
-            self._start_fresh(trial, attempt=0)
+            self._start_fresh(trial)
         elif step.state is StepState.FAILED:
-            self._start_fresh(trial, attempt=step.id.attempt + 1)
+            self._start_fresh(trial, step=step.id.step, attempt=step.id.attempt + 1)
+        elif step.state is StepState.SUCCEEDED and step.id.step + 1 < self._plan.step_count:
+            if trial.state is not TrialState.WAITING:
+                return trial
+            self._start_fresh(trial, step=step.id.step + 1)
         elif step.state.is_terminal:
             raise StateError(
                 f"trial {trial.number} is {trial.state.value} but its job has ended ({step.state.value})"
@@ -43,13 +53,26 @@ class TrialJob:
             )
         return store.trial(trial.experiment_id, trial.number)
 
-    def _start_fresh(self, trial: Trial, *, attempt: int) -> None:
-        step_id = StepId(trial.experiment_id, trial.number, epoch=trial.epoch, attempt=attempt)
-        rendered = self._plan.render_trial(step_id, trial.parameters)
+    def _start_fresh(self, trial: Trial, *, step: int = 0, attempt: int = 0) -> None:
+        step_id = StepId(trial.experiment_id, trial.number, step, epoch=trial.epoch, attempt=attempt)
+        checkpoint = self._made_by(trial, step - 1) if step else ""
+        rendered = self._plan.render_trial(step_id, trial.parameters, checkpoint=checkpoint)
         if rendered.config_upload is not None:
             url, text = rendered.config_upload
             self._services.objects.write(url, text.encode())
         self._jobs.start(step_id, model_dir=rendered.model_dir, payload=rendered.payload)
+
+    def _made_by(self, trial: Trial, step: int) -> str:
+        """Exact checkpoint of a step that succeeded: the one that its result is of."""
+        store = self._services.store
+        made = store.latest_step(trial.experiment_id, trial.number, step=step, epoch=trial.epoch)
+        if made is None or made.state is not StepState.SUCCEEDED:
+            raise StateError(f"trial {trial.number} has no model of {self._plan.step_name(step)}")
+        return find_checkpoint(self._services.objects, made.model_dir, step=self._best(trial, made)).prefix
+
+    def _best(self, trial: Trial, step: Step) -> int | None:
+        results = self._services.store.results(trial.experiment_id, trial.number)
+        return best_step(self._plan, results, step.id.step)
 
     def _stop_leftovers(self, trial: Trial) -> None:
         """Jobs of epochs before a user's clear, and one that outlived its trial: its stop had failed.

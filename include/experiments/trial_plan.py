@@ -1,7 +1,8 @@
 """What the trial engine needs to know of a trial: how to render, judge and watch its job.
 
-Two plans exist: a search's (``plan.Plan``), and a single job's outside of any search
-(``job_plan.JobPlan``). The engine (starter, watcher) treats both alike.
+Three plans exist: a search's (``plan.Plan``), a finetune search's, whose trials are chains of days
+(``chain_plan.ChainPlan``), and a single job's outside of any search (``job_plan.JobPlan``). The engine
+(starter, watcher) treats them alike: a trial is a number of steps, one job each.
 """
 
 from __future__ import annotations
@@ -44,11 +45,29 @@ class TrialPlan(Protocol):
     @property
     def max_trial_duration(self) -> timedelta | None: ...
 
+    @property
+    def step_count(self) -> int:
+        """How many jobs a trial needs, one after another; each gets the checkpoint of the one before."""
+        ...
+
+    @property
+    def judges_whole_steps(self) -> bool:
+        """Whether an intermediate result is what a whole step came to, or each of its evaluations."""
+        ...
+
+    def step_name(self, step: int) -> str:
+        """What people call the step: a date; empty where a trial is one step."""
+        ...
+
     def assessor(self, services: Services) -> Assessor | None: ...
 
-    def render_trial(self, step: StepId, parameters: Mapping[str, Any]) -> RenderedTrial: ...
+    def render_trial(
+        self, step: StepId, parameters: Mapping[str, Any], *, checkpoint: str = ""
+    ) -> RenderedTrial:
+        """The job of a step. ``checkpoint``: exact prefix of what the step before made, empty in the first."""
+        ...
 
-    def not_applied(self, parameters: Mapping[str, Any], saved_config: str) -> list[str]:
+    def not_applied(self, parameters: Mapping[str, Any], saved_config: str, *, step: int = 0) -> list[str]:
         """What the config that EasyRec saved holds instead of what was meant."""
         ...
 

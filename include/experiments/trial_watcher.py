@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from include import names
 from include.errors import MetricError, NotFoundError, RetryableError, StateError
+from include.experiments import step_results
 from include.experiments.job_starter import stop_step
 from include.experiments.services import Services
 from include.experiments.trial_job import TrialJob
@@ -22,7 +23,7 @@ from include.metrics.events import EventFollower
 from include.metrics.objective import Objective
 from include.ports import Decision, JobState, JobStatus
 from include.search.trial import TrialState
-from include.store import ExperimentState, Result, Step, StepState, Trial
+from include.store import ExperimentState, RecordedResult, Result, Step, StepState, Trial
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class TrialWatcher:
             self._stop_steps(trial.reason or "the trial has ended")
             return trial
         step = store.latest_step(self._experiment, self._number, epoch=self._epoch)
-        if step is not None and step.state.is_terminal:
+        if step is not None and step.state.is_terminal and not _leads_on(trial, step):
             return self._conclude(trial, step)  # its record was interrupted
         if step is None or step.job_id is None or trial.state is TrialState.WAITING:
             return self._job().ensure(trial)  # its submit was interrupted
@@ -80,7 +81,7 @@ class TrialWatcher:
             raise
         if status.state.is_terminal:
             return self._job_ended(trial, step, status)
-        verdict = self._judge()
+        verdict = None if self._plan.judges_whole_steps else self._judge()
         if verdict is not None and verdict.stop:
             return self._stop(trial, step, TrialState.EARLY_STOPPED, verdict.reason)
         return self._check_deadlines(trial, step, status)
@@ -133,7 +134,7 @@ class TrialWatcher:
         """The assessor's verdict on results that it has not seen; None without any."""
         if self._assessor is None or not self._unjudged:
             return None
-        histories = self._services.store.objective_histories(self._experiment)
+        histories = self._histories()
         verdict = None
         if histories.get(self._number):
             verdict = self._assessor.assess(self._number, histories, finished=self._finished())
@@ -169,7 +170,7 @@ class TrialWatcher:
         except NotFoundError:
             return  # not written yet: looked at again with the next results
         self._config_checked = True
-        wrong = self._plan.not_applied(trial.parameters, saved)
+        wrong = self._plan.not_applied(trial.parameters, saved, step=step.id.step)
         if wrong:
             raise MetricError(
                 "EasyRec ran other parameters than this trial's: " + "; ".join(wrong),
@@ -194,7 +195,7 @@ class TrialWatcher:
         elif status.state is JobState.FAILED:
             reason = status.message or "the job failed"
             ended = store.end_step(step.id, StepState.FAILED, reason, ended_at=status.ended_at)
-        elif not self._plan.weights or self._results() or self._empty_polls >= _POLLS_FOR_LATE_METRICS:
+        elif not self._plan.weights or self._results(step) or self._empty_polls >= _POLLS_FOR_LATE_METRICS:
             ended = store.end_step(step.id, StepState.SUCCEEDED, ended_at=status.ended_at)
         else:
             self._empty_polls += 1
@@ -208,27 +209,53 @@ class TrialWatcher:
         if step.state is StepState.FAILED:
             return self._job_failed(trial, step)
         if not self._plan.weights:
-            return self._move(trial, TrialState.SUCCEEDED)
-        results = self._results()
+            return self._next(trial, step) or self._move(trial, TrialState.SUCCEEDED)
+        results = self._results(step)
         final = self._plan.final_result(results)
         if final is not None and self._diverged(results):
             reason = f"the last evaluation (step {results[-1].global_step}) is NaN or infinite: it diverged"
-            return self._move(trial, TrialState.FAILED, reason, metric=math.nan)
+            return self._move(trial, TrialState.FAILED, self._on(step, reason), metric=math.nan)
         if final is not None:
-            return self._move(trial, TrialState.SUCCEEDED, metric=final.objective, metrics=final.metrics)
+            return self._next(trial, step) or self._succeeded(trial)
         if results:  # NaN teaches the tuner that these parameters diverge
             reason = "every value of the objective is NaN or infinite"
-            return self._move(trial, TrialState.FAILED, reason, metric=math.nan)
+            return self._move(trial, TrialState.FAILED, self._on(step, reason), metric=math.nan)
         wanted = ", ".join(self._plan.weights)
         reason = f"the job ended without one evaluation that has all of {wanted}"
-        return self._move(trial, TrialState.FAILED, reason)
+        return self._move(trial, TrialState.FAILED, self._on(step, reason))
+
+    def _next(self, trial: Trial, step: Step) -> Trial | None:
+        """A step has succeeded: go on with the next one, unless the trial is poor. None after the last."""
+        if step.id.step + 1 >= self._plan.step_count:
+            return None
+        self._unjudged = True
+        verdict = self._judge() if self._plan.judges_whole_steps else None
+        if verdict is not None and verdict.stop:
+            return self._stop(trial, step, TrialState.EARLY_STOPPED, self._on(step, verdict.reason))
+        self._forget_job()
+        waiting = self._move(trial, TrialState.WAITING, self._on(step, "succeeded"))
+        return self._job().ensure(waiting)
+
+    def _succeeded(self, trial: Trial) -> Trial:
+        """The last step has: the trial's metric is the mean over all of them, and none may be missing."""
+        finals = step_results.values_of_steps(self._plan, self._results())
+        missing = step_results.missing(self._plan, finals)
+        if missing:
+            reason = f"no finite metric of {missing}: the mean over the other days would hide it"
+            return self._move(trial, TrialState.FAILED, reason)
+        metric, metrics = step_results.mean([final for final in finals if final is not None])
+        return self._move(trial, TrialState.SUCCEEDED, metric=metric, metrics=metrics)
+
+    def _on(self, step: Step, reason: str) -> str:
+        name = self._plan.step_name(step.id.step)
+        return f"{name}: {reason}" if name else reason
 
     def _diverged(self, results: Sequence[Result]) -> bool:
         """The model that was saved last is the one that counts, unless the best evaluation does."""
         return self._plan.settings.final_metric == "last" and not math.isfinite(results[-1].objective)
 
     def _job_failed(self, trial: Trial, step: Step) -> Trial:
-        reason = f"job {step.job_id} failed: {step.reason}"
+        reason = self._on(step, f"job {step.job_id} failed: {step.reason}")
         retries = self._plan.settings.max_trial_retries
         if _used_its_time(step):  # another one would cost as much and end the same way
             return self._move(
@@ -239,18 +266,31 @@ class TrialWatcher:
         if step.id.attempt >= retries:
             return self._move(trial, TrialState.FAILED, reason)
         log.warning("%s: attempt %d of %d", reason, step.id.attempt + 2, retries + 1)
+        self._forget_job()
+        waiting = self._move(trial, TrialState.WAITING, reason)
+        return self._job().ensure(waiting)
+
+    def _forget_job(self) -> None:
+        """Another job follows, with events and a config of its own."""
         self._follower = None
         self._config_checked = False
         self._empty_polls = 0
-        waiting = self._move(trial, TrialState.WAITING, reason)
-        return self._job().ensure(waiting)
 
     def _finished(self) -> set[int]:
         trials = self._services.store.trials(self._experiment)
         return {t.number for t in trials if t.state is TrialState.SUCCEEDED}
 
-    def _results(self) -> Sequence[Result]:
-        return self._services.store.results(self._experiment, self._number)
+    def _results(self, step: Step | None = None) -> Sequence[RecordedResult]:
+        results = self._services.store.results(self._experiment, self._number)
+        return results if step is None else step_results.of_step(results, step.id.step)
+
+    def _histories(self) -> Mapping[int, Sequence[float]]:
+        store = self._services.store
+        if not self._plan.judges_whole_steps:
+            return store.objective_histories(self._experiment)
+        epochs = {t.number: t.epoch for t in store.trials(self._experiment)}
+        steps, results = store.steps(self._experiment), store.results(self._experiment)
+        return step_results.histories(self._plan, results, steps, epochs)
 
     def _check_deadlines(self, trial: Trial, step: Step, status: JobStatus) -> Trial:
         """Airflow enforces no time limit on a deferred task, so these live here (design section 5.5)."""
@@ -263,9 +303,19 @@ class TrialWatcher:
             return trial
         started = step.started_at or submitted
         limit = self._plan.max_trial_duration
-        if limit is not None and now - started > limit:
+        if limit is not None and self._trained_before(step) + (now - started) > limit:
             return self._stop(trial, step, TrialState.EARLY_STOPPED, f"maxTrialDuration ({limit}) is over")
         return self._overdue(trial, step, started, now)
+
+    def _trained_before(self, step: Step) -> timedelta:
+        """How long the jobs of the trial's earlier steps trained."""
+        steps = self._services.store.steps(self._experiment, self._number)
+        times = [
+            s.ended_at - s.started_at
+            for s in steps
+            if s.id.epoch == step.id.epoch and s.id.step < step.id.step and s.started_at and s.ended_at
+        ]
+        return sum(times, timedelta())
 
     def _overdue(self, trial: Trial, step: Step, started: datetime, now: datetime) -> Trial:
         hours = self._plan.settings.max_training_hours
@@ -276,11 +326,15 @@ class TrialWatcher:
 
     def _stop(self, trial: Trial, step: Step, to: TrialState, reason: str) -> Trial:
         """Record the verdict, then stop the job: a crash in between is mended by the next poll."""
-        final = self._plan.final_result(self._results()) if to is TrialState.EARLY_STOPPED else None
-        if final is None:
-            moved = self._move(trial, to, reason)
+        finals = step_results.values_of_steps(self._plan, self._results())
+        if self._plan.judges_whole_steps and step.state is not StepState.SUCCEEDED:
+            finals[step.id.step] = None  # it is not whole
+        known = [final for final in finals if final is not None]
+        if to is TrialState.EARLY_STOPPED and known:
+            metric, metrics = step_results.mean(known)
+            moved = self._move(trial, to, reason, metric=metric, metrics=metrics)
         else:
-            moved = self._move(trial, to, reason, metric=final.objective, metrics=final.metrics)
+            moved = self._move(trial, to, self._on(step, reason) if to is TrialState.FAILED else reason)
         self._stop_step(step, reason)
         return moved
 
@@ -304,6 +358,11 @@ class TrialWatcher:
         )
         log.info("trial %d: %s %s", trial.number, moved.state.value, reason)
         return moved
+
+
+def _leads_on(trial: Trial, step: Step) -> bool:
+    """The step was judged, and the trial waits for the job of the next one."""
+    return step.state is StepState.SUCCEEDED and trial.state is TrialState.WAITING
 
 
 def _used_its_time(step: Step) -> bool:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from include.experiments.chain_plan import plan_of
 from include.experiments.closing import report_of_store
-from include.experiments.plan import Plan
 from include.experiments.report import TrialRow, json_ready
 from include.search.trial import TrialState
 from include.store import SEARCHES, Experiment, ExperimentStore, Step, Trial
@@ -53,7 +53,7 @@ def _list_row(
 def overview(store: ExperimentStore, experiment_id: str, now: datetime) -> dict[str, Any]:
     """State, limits, progress, best and baseline, what was used and saved, where its objects lie."""
     experiment = store.experiment(experiment_id)
-    plan = Plan.from_snapshot(experiment.snapshot)
+    plan = plan_of(experiment.snapshot)
     found = report_of_store(store, experiment.id, now)
     pool = plan.settings.pool_of(plan.model)
     counts = Counter(row.state.value for row in found.trials)

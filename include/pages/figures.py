@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from include.errors import NotFoundError
-from include.experiments.plan import Plan
+from include.experiments.chain_plan import plan_of
 from include.experiments.report import json_ready
 from include.experiments.trial_starter import BASELINE
 from include.pages.study import study_of
@@ -60,7 +60,7 @@ def figure(
 def _by_optuna(
     store: ExperimentStore, experiment: Experiment, name: str, parameters: Sequence[str]
 ) -> Figure:
-    plan = Plan.from_snapshot(experiment.snapshot)
+    plan = plan_of(experiment.snapshot)
     trials = [t for t in store.trials(experiment.id) if t.state.counts_for_tuner]
     if name == "best":
         study = study_of(experiment, plan, [t for t in trials if t.state is TrialState.SUCCEEDED])

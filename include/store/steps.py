@@ -91,9 +91,9 @@ class Steps(StorePart):
 
     @reads
     def latest_step(
-        self, connection: Connection, experiment_id: str, number: int, *, step: int = 0, epoch: int
+        self, connection: Connection, experiment_id: str, number: int, *, step: int | None = None, epoch: int
     ) -> Step | None:
-        """The last attempt at a step in an epoch, if there was any."""
+        """The last attempt at a step in an epoch, if there was any; without ``step``, at the highest one."""
         columns = schema.step.c
         query = (
             sa.select(schema.step)
@@ -101,11 +101,12 @@ class Steps(StorePart):
                 columns.experiment_id == experiment_id,
                 columns.trial == number,
                 columns.epoch == epoch,
-                columns.step == step,
             )
-            .order_by(columns.attempt.desc())
+            .order_by(columns.step.desc(), columns.attempt.desc())
             .limit(1)
         )
+        if step is not None:
+            query = query.where(columns.step == step)
         row = connection.execute(query).mappings().one_or_none()
         return None if row is None else step_of(row)
 

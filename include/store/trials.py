@@ -17,7 +17,7 @@ from include.store import schema
 from include.store.daily_records import RunKey
 from include.store.database import reads, writes
 from include.store.part import StorePart
-from include.store.records import ExperimentState, History, TaskKey, Trial
+from include.store.records import ExperimentState, History, StepState, TaskKey, Trial
 from include.store.results import objectives_of
 from include.store.rows import (
     SYSTEM,
@@ -249,6 +249,9 @@ class Trials(StorePart):
         whose inputs were resolved anew; None keeps them. Jobs of older epochs stay in ``open_steps``
         until they are ended.
 
+        A trial that failed goes on where it failed: steps before that one, which succeeded with the same
+        parameters, become the new epoch's and are not run again. After any other end it starts over.
+
         Raises StateError when the trial belongs to another task, ConfigError when the parameters are not
         plain JSON.
         """
@@ -281,6 +284,8 @@ class Trials(StorePart):
             kind="cleared",
             data={"epoch": before.epoch + 1, "was": before.state.value, "reason": before.reason, **changed},
         )
+        if before.state is TrialState.FAILED and not changed:
+            _keep_steps(connection, before)
         values = {**_FRESH, **changed}
         return _update(
             connection, experiment_id, number, epoch=before.epoch + 1, task_max_tries=task_max_tries, **values
@@ -375,6 +380,19 @@ def _owned_by(connection: Connection, task: TaskKey) -> RowMapping | None:
         columns.map_index == task.map_index,
     )
     return connection.execute(query).mappings().one_or_none()
+
+
+def _keep_steps(connection: Connection, trial: Trial) -> None:
+    """Steps before the last one that was begun move on to the next epoch, as far as they succeeded."""
+    step = schema.step.c
+    mine = (
+        step.experiment_id == trial.experiment_id,
+        step.trial == trial.number,
+        step.epoch == trial.epoch,
+    )
+    last = connection.scalar(sa.select(sa.func.max(step.step)).where(*mine))
+    kept = (*mine, step.state == StepState.SUCCEEDED.value, step.step < (last or 0))
+    connection.execute(schema.step.update().where(*kept).values(epoch=trial.epoch + 1))
 
 
 def _update(connection: Connection, experiment_id: str, number: int, **values: Any) -> Trial:

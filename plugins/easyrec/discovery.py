@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from include.daily.plan import FINETUNE, FinetunePlan
 from include.errors import EasyRecAutoMLError
+from include.experiments.chain_plan import FINETUNE_SEARCH, ChainPlan
 from include.experiments.plan import BEGIN, Plan
 from include.experiments.settings import NotifySettings
 
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 MODELS_DIR_ENV = "EASYREC_AUTOML_MODELS"
 
 
-P = TypeVar("P", Plan, FinetunePlan)
+P = TypeVar("P", Plan, ChainPlan, FinetunePlan)
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ def begin_models() -> list[ModelFolder[Plan]]:
 def finetune_models() -> list[ModelFolder[FinetunePlan]]:
     """Every folder that has a ``finetune`` folder; a broken one comes with its problem instead of a plan."""
     return _models(FINETUNE, FinetunePlan)
+
+
+def finetune_search_models() -> list[ModelFolder[ChainPlan]]:
+    """Every folder that has a ``finetune_search``; a broken one comes with its problem instead of a plan."""
+    return _models(FINETUNE_SEARCH, ChainPlan)
 
 
 def _models(folder: str, kind: type[P]) -> list[ModelFolder[P]]:

@@ -48,3 +48,15 @@ Changes by hand what serves. It waits until no day of the model trains.
 
 Promotions and their numbers: `python -m include.cli days <model>`, or `promotions/` beside the model on OSS.
 """
+
+FINETUNE_SEARCH = """
+Search what every day of a finetune chain is trained with (`finetune_search/` of the model's folder).
+
+`open_experiment → trial[0…N) → close_experiment`. Each trial trains the days from **start_time** to **end_time**
+(both inclusive) one after another, each from the day before's checkpoint; the first one from the checkpoint that
+the daily run would use for it. A day's metric is one intermediate result, the trial's metric is their mean, and
+a day without a metric fails its trial. The daily chain and what serves are not touched.
+
+A failed job is replaced for its day alone. A cleared trial that had failed goes on at that day; after any other
+end it starts over. *Running trials*: the slots of the model's pool.
+"""

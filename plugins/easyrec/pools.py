@@ -13,10 +13,11 @@ log = logging.getLogger(__name__)
 
 def make_missing_pools() -> None:
     """Make each model's pool with ``trialConcurrency`` slots; does nothing where there is no database."""
-    from easyrec.discovery import begin_models
+    from easyrec.discovery import begin_models, finetune_search_models
     from easyrec.runtime import open_store
 
-    wanted = {m.pool: m.plan.search.concurrency for m in begin_models() if m.plan is not None}
+    searches = [*finetune_search_models(), *begin_models()]  # where a model has both, begin's number counts
+    wanted = {m.pool: m.plan.search.concurrency for m in searches if m.plan is not None}
     if not wanted:  # an error here would take the whole plugin away, its macros included
         return
     try:

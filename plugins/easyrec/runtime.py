@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from easyrec.notifications import notify
 from include.errors import ConfigError, ProblemsError
+from include.experiments.chain_plan import plan_of
 from include.experiments.plan import Plan
 from include.experiments.settings import JobSettings, ModelSettings
 
@@ -80,7 +81,7 @@ def tables(settings: JobSettings) -> TableCatalog:
 def services_of(experiment_id: str) -> tuple[Services, Plan]:
     """Clients and plan of a search that exists, from what was kept when it was opened."""
     store = open_store()
-    plan = Plan.from_snapshot(store.experiment(experiment_id).snapshot)
+    plan = plan_of(store.experiment(experiment_id).snapshot)
     return services(plan.settings, store), plan
 
 
@@ -97,7 +98,7 @@ def services_of_trial(
     if experiment.kind == KIND:
         plan = JobPlan.of_trial(store.trial(experiment_id, trial).parameters)
     else:
-        plan = Plan.from_snapshot(experiment.snapshot)
+        plan = plan_of(experiment.snapshot)
     return services(plan.settings, store), plan
 
 

@@ -93,6 +93,17 @@ def test_a_broken_model_folder_leaves_the_other_models_dags_alone(models, tmp_pa
     assert "trialConcurency" in dags["begin_search_broken"]["doc"]
 
 
+def test_a_finetune_search_has_a_dag_and_says_what_is_wrong_with_its_folder(models, tmp_path):
+    shutil.copytree(MODEL, models / "undated")
+    ini = models / "undated" / "finetune" / "config_finetune.ini"
+    ini.write_text(ini.read_text().replace("finetune/<bizdate>_model\n", "finetune/model\n", 1))
+    dags = parse(ROOT / "dags" / "finetune_search.py", models, tmp_path)["dags"]
+
+    assert dags["finetune_search_good"]["tasks"] == ["close_experiment", "open_experiment", "trial"]
+    assert "start_time" in dags["finetune_search_good"]["doc"]
+    assert "-Dmodel_dir must hold <bizdate>" in dags["finetune_search_undated"]["doc"]
+
+
 def test_airflow_executes_only_registration_files_of_the_plugins_folder():
     """Every other file there would run as a top-level module named by its stem, and shadow packages."""
     ignored = (ROOT / "plugins" / ".airflowignore").read_text().split()

@@ -15,9 +15,13 @@ from easyrec.callbacks import ToldAlready
 from include.errors import ConfigError, PermanentError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow.sdk import Context
 
-    from include.experiments.opening import OpenRequest
+    from include.experiments.opening import Opened, OpenRequest
+    from include.experiments.plan import Plan
+    from include.experiments.services import Services
 
 
 class OpenExperimentOperator(BaseOperator):
@@ -38,24 +42,16 @@ class OpenExperimentOperator(BaseOperator):
 
         from easyrec import runtime
         from easyrec.notifications import check
-        from include.experiments.opening import open_experiment, settings_of
-        from include.experiments.plan import Plan
+        from include.experiments.opening import settings_of
 
         ti = context["ti"]
         try:
             request = open_request(context["params"])
-            plan = Plan.load(Path(self.model_folder))
+            plan = self.load(Path(self.model_folder))
             store = runtime.open_store()
             settings = settings_of(store, plan, request, dag_id=ti.dag_id, run_id=ti.run_id)
             check(settings.notify)
-            opened = open_experiment(
-                runtime.services(settings, store),
-                plan,
-                request,
-                dag_id=ti.dag_id,
-                run_id=ti.run_id,
-                by=started_by(context),
-            )
+            opened = self.open(runtime.services(settings, store), plan, request, context)
         except PermanentError as error:
             raise AirflowFailException(str(error)) from error
         for note in opened.notes:
@@ -63,6 +59,18 @@ class OpenExperimentOperator(BaseOperator):
         ti.xcom_push(key="experiment", value=opened.experiment.id)
         self.log.info("experiment %s: %d trials", opened.experiment.id, len(opened.assignments))
         return [asdict(a) for a in opened.assignments]
+
+    def load(self, folder: Path) -> Plan:
+        """The model's files, as they are now."""
+        from include.experiments.plan import Plan
+
+        return Plan.load(folder)
+
+    def open(self, services: Services, plan: Any, request: OpenRequest, context: Context) -> Opened:
+        """Check and record the experiment."""
+        from include.experiments.opening import open_experiment
+
+        return open_experiment(services, plan, request, **whose(context))
 
 
 class CloseExperimentOperator(BaseOperator):
@@ -73,12 +81,14 @@ class CloseExperimentOperator(BaseOperator):
 
     :param model: name of the model, whose asset is updated.
     :param experiment: id of the experiment (templated).
+    :param begins_chains: whether a daily chain may start from the best model: then the asset is updated.
     """
 
     template_fields: Sequence[str] = ("experiment",)
 
-    def __init__(self, *, model: str, experiment: str, **kwargs: Any) -> None:
-        super().__init__(outlets=[begin_best(model)], **kwargs)
+    def __init__(self, *, model: str, experiment: str, begins_chains: bool = True, **kwargs: Any) -> None:
+        super().__init__(outlets=[begin_best(model)] if begins_chains else [], **kwargs)
+        self.begins_chains = begins_chains
         self.model = model
         self.experiment = experiment
 
@@ -103,12 +113,13 @@ class CloseExperimentOperator(BaseOperator):
         assert best is not None  # close_experiment raises otherwise
         self.log.info("best trial %d: %s with %s", best.number, best.metric, best.parameters)
         self.log.info("report: %sreport.html, best config: %s", report.prefix, report.best_config)
-        context["outlet_events"][begin_best(self.model)].extra = {
-            "experiment": report.experiment,
-            "metric": best.metric,
-            "model_dir": report.best_model_dir,
-            "pipeline_config": report.best_config,
-        }
+        if self.begins_chains:
+            context["outlet_events"][begin_best(self.model)].extra = {
+                "experiment": report.experiment,
+                "metric": best.metric,
+                "model_dir": report.best_model_dir,
+                "pipeline_config": report.best_config,
+            }
         return {
             "experiment": report.experiment,
             "trial": best.number,
@@ -141,6 +152,12 @@ def open_request(params: Mapping[str, Any]) -> OpenRequest:
         custom_parameters=tuple(custom),
         baseline=bool(params.get("baseline")),
     )
+
+
+def whose(context: Context) -> dict[str, str]:
+    """The run that opens an experiment, and who triggered it."""
+    ti = context["ti"]
+    return {"dag_id": ti.dag_id, "run_id": ti.run_id, "by": started_by(context)}
 
 
 def started_by(context: Context) -> str:

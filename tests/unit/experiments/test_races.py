@@ -76,9 +76,9 @@ def test_no_replacement_is_submitted_for_a_trial_that_a_user_has_just_ended(fail
     lab = failing
     render, watcher = lab.plan.render_trial, lab.watcher()
 
-    def ended_meanwhile(*arguments):
+    def ended_meanwhile(*arguments, **named):
         lab.watcher().cancel("a user")
-        return render(*arguments)
+        return render(*arguments, **named)
 
     with (
         mock.patch.object(type(lab.plan), "render_trial", side_effect=ended_meanwhile),

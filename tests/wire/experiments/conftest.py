@@ -15,6 +15,7 @@ import pytest
 from include.adapters import engines
 from include.adapters.maxcompute import MaxComputeJobs, MaxComputeTables
 from include.adapters.oss import OssObjects
+from include.experiments.chain_plan import plan_of
 from include.experiments.closing import close_experiment
 from include.experiments.opening import Opened, OpenRequest, open_experiment
 from include.experiments.plan import Plan
@@ -115,7 +116,7 @@ class Installation:
     @property
     def plan(self) -> Plan:
         """As every process gets it: from what was kept when the experiment was opened."""
-        return Plan.from_snapshot(self.store.experiment(self.experiment).snapshot)
+        return plan_of(self.store.experiment(self.experiment).snapshot)
 
     def configure(self, **settings: Any) -> None:
         (self.folder / "model.yml").write_text(json.dumps({**SETTINGS, **settings}))

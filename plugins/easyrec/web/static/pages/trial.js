@@ -55,7 +55,7 @@ export async function show(body, experiment, numeral) {
     }
     if (trial.curves.steps.length) await draw(plot, figure(trial.curves));
     else replace(plot, empty(t("trial.no_results"), t("trial.no_results.hint")));
-    keepOpen(rest, () => replace(rest, parameters(trial), diff(trial.diff), jobs(trial.jobs), story(trial.events)));
+    keepOpen(rest, () => replace(rest, perDay(trial.days), parameters(trial), diff(trial.diff), jobs(trial.jobs), story(trial.events)));
     return version;
   }
 
@@ -108,6 +108,12 @@ function figure(curves) {
 
 function fold(name, isOpen, ...children) {
   return h("details", { open: isOpen, "data-name": name }, h("summary", {}, t(`trial.${name}`)), children);
+}
+
+// A trial of a finetune search is a chain of days.
+function perDay(days) {
+  const rows = Object.entries(days).map(([day, metric]) => h("tr", {}, h("th", { scope: "row" }, day), h("td", { class: "number" }, number(metric))));
+  return rows.length ? fold("days", true, h("div", { class: "scroll" }, h("table", {}, h("tbody", {}, rows)))) : null;
 }
 
 function parameters(trial) {

@@ -1,0 +1,213 @@
+"""A finetune search: each trial is a chain of days, and each day one job (reference R25, R26).
+
+What is searched is what every day of a chain is trained with. The model's daily chain is only read from, never
+changed: days of a trial continue from each other, in model_dirs of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from include import names
+from include.errors import ConfigError, EasyRecAutoMLError, ProblemsError
+from include.experiments.plan import Plan
+from include.experiments.trial_plan import RenderedTrial
+from include.experiments.verification import not_applied
+from include.finetune import calendar, placeholders
+from include.finetune.learning_rate import hand_over, overwritten_by_hand_over
+from include.finetune.settings import FinetuneSettings
+from include.jobs import payload
+from include.jobs.edits import merge_edits
+from include.names import StepId
+from include.pipeline_config import edit_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from typing_extensions import Self
+
+FINETUNE_SEARCH = "finetune_search"
+CHECKPOINT_KEY = "train_config.fine_tune_checkpoint"
+_EDITS = "edit_config_json"
+_OVERRIDES_CONFIG = "fine_tune_checkpoint"
+_DATED = re.compile(r"[{<]\w+[}>]")
+
+
+@dataclass(frozen=True)
+class ChainPlan(Plan):
+    subfolder: ClassVar[str] = FINETUNE_SEARCH
+    kind: ClassVar[str] = "finetune"
+
+    days: tuple[date, ...] = ()
+    """In order, without a hole; in a plan read for the DAG those of ``trialCommand``, if it has any."""
+    checkpoint: str = ""
+    """Exact prefix that the first day continues from; empty until the search is opened."""
+    rates: tuple[float, ...] = ()
+    """Learning rates handed over to every day, one per optimizer (or one for all); empty: left alone."""
+    source: str = ""
+    """URL of the pipeline config that is edited; empty: ``-Dconfig`` of the ini."""
+
+    @classmethod
+    def load(cls, model_folder: Path) -> Self:
+        """Read ``<model>/finetune_search`` and ``<model>/model.yml`` from disk (local files only).
+
+        Raises ProblemsError with everything that no day could run with.
+        """
+        plan = super().load(model_folder)
+        problems = _problems(plan)
+        if problems:
+            raise ProblemsError(f"model {plan.model} can't be searched day by day", problems)
+        first, last = plan.search.start_date, plan.search.end_date
+        return replace(plan, days=tuple(calendar.days(first, last)) if first and last else ())
+
+    def snapshot(self) -> dict[str, Any]:
+        return {
+            **super().snapshot(),
+            "days": [day.isoformat() for day in self.days],
+            "checkpoint": self.checkpoint,
+            "rates": list(self.rates),
+            "source": self.source,
+        }
+
+    @classmethod
+    def from_snapshot(cls, snapshot: Mapping[str, Any]) -> Self:
+        return replace(
+            super().from_snapshot(snapshot),
+            days=tuple(date.fromisoformat(day) for day in snapshot["days"]),
+            checkpoint=snapshot["checkpoint"],
+            rates=tuple(snapshot["rates"]),
+            source=snapshot["source"],
+        )
+
+    @property
+    def base_dir(self) -> str:
+        """The folder that holds the days' model_dirs; the experiment's reports lie there, too."""
+        return _DATED.split(self.job.parameters["model_dir"])[0].rpartition("/")[0]
+
+    @property
+    def finetune(self) -> FinetuneSettings:
+        return self.settings.finetune
+
+    @property
+    def config_url(self) -> str:
+        return self.source or super().config_url
+
+    @property
+    def step_count(self) -> int:
+        return len(self.days)
+
+    @property
+    def judges_whole_steps(self) -> bool:
+        return True
+
+    @property
+    def sends_edits(self) -> bool:
+        return False  # like the daily run: a rate can only be handed over by patching the config
+
+    def step_name(self, step: int) -> str:
+        return self.days[step].isoformat()
+
+    def possible_values(self, key: str) -> list[str]:
+        """On all days. No checkpoint: the chain decides it, whatever the ini says."""
+        if key == _OVERRIDES_CONFIG:
+            return []
+        values = [calendar.render(value, day) for value in super().possible_values(key) for day in self.days]
+        return list(dict.fromkeys(values))
+
+    def render_trial(
+        self, step: StepId, parameters: Mapping[str, Any], *, checkpoint: str = ""
+    ) -> RenderedTrial:
+        """The job of one day. Raises ConfigEditError or ConfigError for what can't be applied or sent."""
+        day = self.days[step.step]
+        job = self._with_variables(parameters)
+        values = calendar.render_all(job.parameters, day)
+        model_dir = names.day_trial_dir(values["model_dir"], step)
+        url = names.join_url(
+            self.base_dir, f"{step.experiment}_configs", f"{model_dir.rpartition('/')[2]}.config"
+        )
+        text = self.day_config(day, parameters, checkpoint or self.checkpoint)
+        values.pop(_OVERRIDES_CONFIG, None)  # it would win over the config's
+        rendered = payload.render(
+            replace(job, parameters=values),
+            model_dir=model_dir,
+            config_url=url,
+            max_hours=self.settings.max_training_hours,
+        )
+        return RenderedTrial(model_dir, rendered, (url, text))
+
+    def day_config(self, day: date, parameters: Mapping[str, Any], checkpoint: str) -> str:
+        """The pipeline config of a day: the ini's edits, the rate handed over, then the trial's parameters.
+
+        In this order, so that a learning rate that is searched for wins over the one handed over.
+        """
+        text = self._edited(self._own(day))
+        if self.rates:
+            text = hand_over(text, self.rates[0] if len(self.rates) == 1 else list(self.rates)).text
+        edits = {**self._chosen(parameters), CHECKPOINT_KEY: checkpoint}
+        return edit_text(text, edits, allow_unknown_fields=self.settings.allow_unknown_fields)
+
+    def patched_config(self, parameters: Mapping[str, Any]) -> str:
+        """What the last day is trained with, but for its checkpoint."""
+        return self.day_config(self.days[-1], parameters, self.checkpoint)
+
+    def not_applied(self, parameters: Mapping[str, Any], saved_config: str, *, step: int = 0) -> list[str]:
+        own = self._own(self.days[step])
+        lost = overwritten_by_hand_over(own) if self.rates else []
+        edits = {**{k: v for k, v in own.items() if k not in lost}, **self._chosen(parameters)}
+        return not_applied(saved_config, edits, self.settings.allow_unknown_fields)
+
+    @property
+    def rate_notes(self) -> tuple[str, ...]:
+        """Which rates win: the searched ones over the one handed over."""
+        if not self.rates:
+            return ()
+        shown = ", ".join(f"{rate:g}" for rate in self.rates)
+        return tuple(
+            f"{key} is searched: it wins over the learning rate handed over ({shown})"
+            for key in overwritten_by_hand_over(dict.fromkeys(self.space))
+        )
+
+    def _own(self, day: date) -> dict[str, Any]:
+        own = merge_edits(calendar.render(self.job.parameters.get(_EDITS, ""), day), {})
+        own.pop(CHECKPOINT_KEY, None)
+        return own
+
+    def _chosen(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(self.space.edits(parameters))
+
+
+def plan_of(snapshot: Mapping[str, Any]) -> Plan:
+    """The plan that an experiment was opened with, of whichever kind it is."""
+    return (ChainPlan if "days" in snapshot else Plan).from_snapshot(snapshot)
+
+
+def _problems(plan: Plan) -> list[str]:
+    """What would make days train on each other's data or into each other's folders (reference R24)."""
+    problems: list[str] = []
+    train = plan.job.parameters
+    for key, value in train.items():
+        try:
+            calendar.render(value, date(2024, 2, 28))
+        except ConfigError as error:
+            problems.append(f"-D{key}: {error}")
+    if problems:
+        return problems
+    problems += [
+        f"-D{key} must hold <bizdate>: every day has its own"
+        for key in ("train_tables", "model_dir")
+        if "bizdate" not in placeholders.used(train.get(key, ""))
+    ]
+    if placeholders.used(train["config"]):
+        problems.append("-Dconfig holds a date: a trial's days are trained with one config")
+    variables = [key for key in plan.space if key.startswith("${")]
+    if variables:
+        problems.append(f"variables are for a begin search only: {', '.join(variables)}")
+    try:
+        merge_edits(train.get(_EDITS, ""), {})
+    except EasyRecAutoMLError as error:
+        problems.append(f"-D{_EDITS}: {error}")
+    return problems

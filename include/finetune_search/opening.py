@@ -1,0 +1,141 @@
+"""The beginning of a finetune search: its days, its first checkpoint, and everything checked (R25, R26, R28)."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from datetime import date
+
+from include import names
+from include.daily.origin import find_origin
+from include.errors import ConfigError, EasyRecAutoMLError, NotFoundError, RetryableError
+from include.experiments.chain_plan import ChainPlan
+from include.experiments.checkpoints import find_checkpoint
+from include.experiments.opening import Opened, OpenRequest, open_experiment
+from include.experiments.services import Services
+from include.finetune import calendar
+from include.finetune.shapes import ShapeChange, ShapeKey, shape_changes, shape_keys
+from include.pipeline_config import fg_json_path
+from include.store import DayState, ExperimentStore, Origin, current_days
+
+
+def open_finetune_search(
+    services: Services,
+    folder: ChainPlan,
+    request: OpenRequest,
+    *,
+    start: str = "",
+    end: str = "",
+    dag_id: str,
+    run_id: str,
+    by: str,
+) -> Opened:
+    """Check everything of every day, then create or extend the experiment of this DAG run.
+
+    ``start``, ``end``: first and last day, both inclusive; empty for what ``trialCommand`` says. An experiment
+    that exists keeps its days and its first checkpoint. Raises as ``open_experiment`` does.
+    """
+    shapes: tuple[list[str], list[str]] = [], []
+    known = _kept(services.store, folder, request, dag_id, run_id)
+    days = _days(folder, known, start, end)
+    if known is not None:
+        if (start or end) and days != known.days:
+            raise ConfigError(
+                f"the experiment runs from {known.days[0]} to {known.days[-1]} and keeps its days",
+                where="start_time, end_time",
+                hint="leave the fields empty, or start a new search",
+            )
+        plan, opened_with = known, folder
+    else:
+        plan = opened_with = _starting(services, dataclasses.replace(folder, days=days))
+        shapes = _shapes(services, plan)
+    opened = open_experiment(
+        services, opened_with, request, dag_id=dag_id, run_id=run_id, by=by, further_problems=shapes[0]
+    )
+    return dataclasses.replace(opened, notes=(*opened.notes, *plan.rate_notes, *shapes[1]))
+
+
+def first_checkpoint(services: Services, plan: ChainPlan) -> Origin:
+    """What the first day continues from, as the daily run would find it for that day.
+
+    The model that was promoted for the day before, with the chain's handed-over rates; else where a new chain
+    would start (``finetune.start_from``). Raises ConfigError or NotFoundError.
+    """
+    chain = services.store.current_chain(plan.model)
+    if chain is not None:
+        days = current_days(services.store.days(plan.model, chain_id=chain.id))
+        before = days.get(calendar.previous(plan.days[0]))
+        if before is not None and before.state is DayState.PROMOTED and before.checkpoint_out:
+            found = find_checkpoint(services.objects, before.checkpoint_out)
+            return dataclasses.replace(chain.origin, checkpoint=found.prefix)
+    return find_origin(services, plan, plan.finetune.start_from)
+
+
+def _kept(
+    store: ExperimentStore, folder: ChainPlan, request: OpenRequest, dag_id: str, run_id: str
+) -> ChainPlan | None:
+    experiment_id = request.extend or names.experiment_id(folder.model, store.uuid, dag_id, run_id)
+    try:
+        experiment = store.experiment(experiment_id)
+    except NotFoundError:
+        if request.extend:
+            raise
+        return None
+    if experiment.kind != ChainPlan.kind:
+        raise ConfigError(
+            f"experiment {experiment_id} is no finetune search", where="experiment", hint="start a new one"
+        )
+    return ChainPlan.from_snapshot(experiment.snapshot)
+
+
+def _days(folder: ChainPlan, known: ChainPlan | None, start: str, end: str) -> tuple[date, ...]:
+    usual = known.days if known is not None else folder.days
+    if not usual and not (start and end):
+        raise ConfigError(
+            "which days?",
+            where="start_time, end_time",
+            hint="give both, like 2022-05-30, or write --start_time and --end_time into trialCommand",
+        )
+    return tuple(calendar.days(start or usual[0], end or usual[-1]))
+
+
+def _starting(services: Services, plan: ChainPlan) -> ChainPlan:
+    origin = first_checkpoint(services, plan)
+    setting = plan.finetune.learning_rate
+    rates = origin.learning_rates if setting == "handover" else ()
+    return dataclasses.replace(
+        plan,
+        checkpoint=origin.checkpoint,
+        rates=rates if isinstance(setting, str) else (setting,),
+        source=origin.config_url if plan.finetune.pipeline_config == "origin" else "",
+    )
+
+
+def _shapes(services: Services, plan: ChainPlan) -> tuple[list[str], list[str]]:
+    """Problems and notes: what would not fit the checkpoint's variables (reference R28)."""
+    with contextlib.suppress(NotFoundError, ConfigError, UnicodeDecodeError):  # check_search says so
+        text = services.objects.read(plan.config_url).decode("utf-8")
+        trained_in = plan.checkpoint.rpartition("/")[0]
+        trained = services.objects.read(names.saved_pipeline_config(trained_in)).decode("utf-8")
+        return _compared(plan.with_pipeline_config(text), trained)
+    return [], []
+
+
+def _compared(plan: ChainPlan, trained: str) -> tuple[list[str], list[str]]:
+    allowed = plan.settings.allow_unknown_fields
+    try:
+        found: list[ShapeKey | ShapeChange] = [
+            *shape_keys(plan.space, plan.pipeline_config, allow_unknown_fields=allowed),
+            *shape_changes(trained, plan.patched_config({})),
+        ]
+    except RetryableError:
+        raise
+    except EasyRecAutoMLError as error:
+        return [str(error)], []
+    fatal = [
+        f"{each}: the checkpoint fixes it, EasyRec would start it afresh" for each in found if each.is_fatal
+    ]
+    notes = [str(each) for each in found if not each.is_fatal]
+    if fg_json_path(plan.pipeline_config):
+        notes.append("features of fg_json_path were not compared with the checkpoint's")
+    return ([], [*fatal, *notes]) if plan.finetune.force_shapes else (fatal, notes)

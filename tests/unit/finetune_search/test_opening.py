@@ -1,0 +1,75 @@
+"""What opening a finetune search finds before a yuan is spent, and where its first day starts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from include.daily.plan import FinetunePlan
+from include.errors import ConfigError, ProblemsError
+from include.search.space import parse
+from include.store import RunKey
+from tests.support.daily import Days
+from tests.unit.finetune_search.conftest import MODEL, ORIGIN, RATE
+
+
+def test_every_partition_of_every_day_must_be_there(chains):
+    with pytest.raises(ProblemsError) as error:
+        chains.open(start="1998-01-18", end="1998-01-20")
+    text = str(error.value)
+    assert "dt=19980120" in text
+    assert "dt=19980121" in text
+    assert "dt=19980119" not in text
+    assert chains.store.experiments() == []
+
+
+def test_a_search_over_shapes_is_refused(chains):
+    bad = {"feature_configs[:].embedding_dim": {"_type": "choice", "_value": [4, 8]}}
+    chains.plan = replace(chains.plan, space=parse(json.dumps(bad), "space"))
+    with pytest.raises(ProblemsError, match="embedding_dim"):
+        chains.open()
+    assert chains.store.experiments() == []
+
+
+def test_a_misspelt_key_is_refused(chains):
+    bad = {"train_config.num_stepz": {"_type": "choice", "_value": [4, 8]}}
+    chains.plan = replace(chains.plan, space=parse(json.dumps(bad), "space"))
+    with pytest.raises(ProblemsError, match="num_stepz"):
+        chains.open()
+
+
+def test_a_searched_rate_wins_over_the_one_handed_over_and_it_is_said(chains):
+    opened = chains.open(trials=1)
+    assert any(RATE in note and "wins over" in note for note in opened.notes)
+    chains.start()
+    assert "initial_learning_rate: 0.001" in chains.config()
+
+
+def test_the_days_of_an_experiment_stay(chains):
+    chains.open(start="1998-01-15", end="1998-01-16", trials=1)
+    assert chains.kept.days == (date(1998, 1, 15), date(1998, 1, 16))
+    chains.open("other", extend=chains.experiment, trials=1)
+    assert chains.kept.step_count == 2
+    with pytest.raises(ConfigError, match="keeps its days"):
+        chains.open("third", extend=chains.experiment, trials=1, start="1998-01-16", end="1998-01-17")
+
+
+def test_the_first_day_starts_from_the_model_promoted_for_the_day_before(chains):
+    days = Days(chains.services, FinetunePlan.load(MODEL))
+    days.set(start_from=ORIGIN)
+    begun = days.engine.begin(date(1998, 1, 14), run=RunKey("daily", "14"), task_max_tries=3, by="test")
+    chains.open("before", trials=1)
+    assert chains.kept.checkpoint == f"{ORIGIN}/model.ckpt-10"
+    days.engine.promote(days.judge(begun).id, by="test")
+
+    chains.open("after", trials=1)
+    assert chains.kept.checkpoint == f"{begun.model_dir}/model.ckpt-10"
+    chain = chains.store.current_chain("movielens")
+    chains.start()
+    for _ in range(3):
+        chains.day()
+    assert chains.store.current_chain("movielens") == chain
+    assert chains.store.serving("movielens").checkpoint == f"{begun.model_dir}/model.ckpt-10"
