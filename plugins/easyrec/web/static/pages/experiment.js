@@ -25,7 +25,7 @@ export async function show(body, id) {
   async function choose(name, focus = false) {
     current = name in TABS ? name : "overview";
     history.replaceState(null, "", `#${current}`);
-    tabs[current] ??= TABS[current](path, again);
+    tabs[current] ??= TABS[current](path, () => again());
     replace(bar, Object.keys(TABS).map(tabButton));
     replace(place, tabs[current].element);
     place.setAttribute("aria-label", t(`tab.${current}`));
