@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,12 +11,13 @@ from include.errors import NotFoundError
 from include.experiments.chain_plan import plan_of
 from include.experiments.report import json_ready
 from include.experiments.trial_starter import BASELINE
+from include.pages.parallel import parallel
 from include.pages.study import study_of
 from include.search.trial import TrialState
 from include.store import Experiment, ExperimentStore, Step, Trial
 
 Figure = dict[str, Any]
-_MOST_PARAMETERS = {"parallel": 12, "slice": 8, "contour": 2}
+_MOST_PARAMETERS = {"parallel": 12, "slice": 4, "contour": 2}
 """Shown without a choice, the most important first: more would not be readable."""
 _MARKED = 2000
 """Points that a browser still draws quickly with a mark on each."""
@@ -51,8 +51,8 @@ def figure(
         return _intermediate(store, experiment, trials)
     if name == "timeline":
         return _timeline(store.trials(experiment_id), store.steps(experiment_id), now)
-    if name not in _BY_OPTUNA:
-        known = ", ".join(("intermediate", "timeline", *_BY_OPTUNA))
+    if name not in (*_BY_OPTUNA, "parallel"):
+        known = ", ".join(("intermediate", "timeline", "parallel", *_BY_OPTUNA))
         raise NotFoundError(f"there is no plot {name!r}", hint=f"plots: {known}")
     return _by_optuna(store, experiment, name, parameters)
 
@@ -74,7 +74,8 @@ def _by_optuna(
         chosen += [p for p in weights if p not in chosen][: 2 - len(chosen)]
     if name == "contour" and len(chosen) < 2:
         return _nothing("two")
-    return {**_json(_BY_OPTUNA[name](study, chosen)), "parameters": list(weights)}
+    drawn = parallel(study, chosen) if name == "parallel" else _json(_BY_OPTUNA[name](study, chosen))
+    return {**drawn, "parameters": list(weights)}
 
 
 def _importances(study: Any) -> dict[str, float]:
@@ -108,45 +109,6 @@ def _importance(study: Any, _: list[str]) -> Any:
     return go.Figure(bar, layout={"xaxis": {"title": {"text": "PED-ANOVA"}}})
 
 
-def _parallel(study: Any, chosen: list[str]) -> Any:
-    """One trace for all trials (Optuna makes one for each), with axes that a person can brush."""
-    import plotly.graph_objects as go
-
-    trials = [t for t in study.trials if all(p in t.params for p in chosen)]
-    metric = [t.value for t in trials]
-    axes = [{"label": "objective", "values": metric}, *(_axis(p, trials) for p in chosen)]
-    line = {"color": metric, "colorscale": "Viridis", "showscale": True}
-    return go.Figure(go.Parcoords(line=line, dimensions=axes))
-
-
-def _axis(parameter: str, trials: Sequence[Any]) -> Figure:
-    from optuna.distributions import CategoricalDistribution
-
-    values = [t.params[parameter] for t in trials]
-    distribution = trials[0].distributions[parameter] if trials else None
-    label = parameter if len(parameter) <= 24 else f"…{parameter[-23:]}"
-    if isinstance(distribution, CategoricalDistribution):
-        options = sorted(distribution.choices, key=lambda c: (isinstance(c, str), c if c is not None else ""))
-        places = list(range(len(options)))
-        texts = [str(option) for option in options]
-        return {
-            "label": label,
-            "values": [options.index(v) for v in values],
-            "tickvals": places,
-            "ticktext": texts,
-        }
-    if getattr(distribution, "log", False):
-        ends = sorted({min(values), max(values)}) if values else []
-        ticks = [math.log10(end) for end in ends]
-        return {
-            "label": f"log {label}",
-            "values": [math.log10(v) for v in values],
-            "tickvals": ticks,
-            "ticktext": [f"{end:.3g}" for end in ends],
-        }
-    return {"label": label, "values": values}
-
-
 def _slice(study: Any, chosen: list[str]) -> Any:
     from optuna.visualization import plot_slice
 
@@ -161,7 +123,6 @@ def _contour(study: Any, chosen: list[str]) -> Any:
 
 _BY_OPTUNA: dict[str, Callable[[Any, list[str]], Any]] = {
     "best": _best,
-    "parallel": _parallel,
     "importance": _importance,
     "slice": _slice,
     "contour": _contour,
@@ -229,6 +190,7 @@ def _timeline(trials: Sequence[Trial], steps: Sequence[Step], now: datetime) -> 
             "x": [round((end - start).total_seconds() * 1000) for _, _, start, end in of],
             "text": [f"#{step.id.trial}" for _, step, _, _ in of],
             "hovertemplate": "%{text} · %{base}<extra></extra>",
+            "width": 0.85,
             "marker": {"color": COLOURS[state]},
         }
         for state, of in bars.items()
@@ -245,8 +207,8 @@ def _axes(x: str, y: str) -> Figure:
 
 def _json(drawn: Any) -> Figure:
     data: Figure = json.loads(drawn.to_json())
-    data["layout"].pop("template", None)
-    data["layout"].pop("title", None)
+    for fixed in ("template", "title", "width", "height"):
+        data["layout"].pop(fixed, None)
     return data
 
 

@@ -135,6 +135,11 @@ class Visit:
     errors: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
+    def hear(self, kind: str, text: str) -> None:
+        """Answers of 4xx and calls that were cut are shown by the page itself; everything else is a mistake."""
+        if kind == "error" and "Failed to load resource" not in text:
+            self.errors.append(text)
+
     def open(self, path: str) -> Page:
         self.page.goto(self.site.url + path)
         return self.page
@@ -154,6 +159,7 @@ def visit(site: Site, browser: Browser) -> Iterator[Callable[..., Visit]]:
             context.add_cookies([{"name": "_token", "value": site.token(user), "url": site.airflow.url}])
         made = Visit(context.new_page(), site)
         made.page.on("pageerror", lambda error: made.errors.append(str(error)))
+        made.page.on("console", lambda said: made.hear(said.type, said.text))
         made.page.on("dialog", lambda dialog: made.errors.append(f"dialog: {dialog.message}"))
         made.page.on("request", lambda request: made.requests.append(request.url))
         visits.append(made)

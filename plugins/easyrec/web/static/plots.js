@@ -27,10 +27,10 @@ function styled(layout) {
   const { ink, axis } = colours();
   const given = Object.fromEntries(Object.entries(layout).filter(([name]) => name !== "template"));
   const axes = Object.keys(given).filter((name) => /^[xy]axis\d*$/.test(name));
-  const all = axes.length ? axes : ["xaxis", "yaxis"];
+  const all = new Set(["xaxis", "yaxis", ...axes]);
   return {
     ...given,
-    ...Object.fromEntries(all.map((name) => [name, { ...axis, ...(given[name] ?? {}) }])),
+    ...Object.fromEntries([...all].map((name) => [name, { ...axis, ...(given[name] ?? {}) }])),
     paper_bgcolor: "transparent",
     plot_bgcolor: "transparent",
     font: { color: ink, size: 12 },
