@@ -10,7 +10,7 @@ from include.store import ExperimentState, TaskKey
 from tests.support.searches import add_search
 from tests.web.conftest import SMALL
 
-pytestmark = [pytest.mark.airflow, pytest.mark.xdist_group("web")]
+pytestmark = [pytest.mark.airflow]
 
 CHANGES = [
     ("concurrency", {"slots": 3}),

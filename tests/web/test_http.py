@@ -9,7 +9,7 @@ import pytest
 
 from tests.web.conftest import EVENTS, HIDDEN_SEARCH, LARGE, MARKUP, SMALL
 
-pytestmark = [pytest.mark.airflow, pytest.mark.xdist_group("web")]
+pytestmark = [pytest.mark.airflow]
 
 READ = [
     "/",

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from include.store import Result, TaskKey
 from tests.web.conftest import HIDDEN_SEARCH, LARGE, MARKUP, PASSWORDS, SMALL
 
-pytestmark = [pytest.mark.airflow, pytest.mark.xdist_group("web")]
+pytestmark = [pytest.mark.airflow]
 
 PLOTS = ["best", "intermediate", "parallel", "importance", "slice", "contour", "timeline"]
 PAGES = ["/", f"/experiments/{SMALL}", f"/experiments/{SMALL}/trials/0", "/models/movielens/days"]
