@@ -92,8 +92,11 @@ class JobService(Protocol):
         """Short-lived links by (sub-)instance name. They carry tokens: show, never store or log them."""
         ...
 
-    def list_owned(self, *, store_uuid: str, since: datetime) -> Sequence[OwnedJob]:
-        """All jobs whose settings token carries this store's UUID."""
+    def list_owned(self, *, store_uuid: str, since: datetime, unended: bool = False) -> Sequence[OwnedJob]:
+        """All jobs started after ``since`` whose settings token carries this store's UUID.
+
+        ``unended``: only those that have not ended, at the price of those alone.
+        """
         ...
 
 

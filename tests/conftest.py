@@ -17,6 +17,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers (``-n``): one has Airflow for itself, from the beginning, as the longest part."""
     items.sort(key=lambda item: "e2e" not in item.path.parts)

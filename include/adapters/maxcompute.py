@@ -35,6 +35,7 @@ _REMEMBERED = 20_000
 """Instances whose owner and end are remembered: neither ever changes."""
 _NESTING = 4
 _TERMINATED, _SUSPENDED = "Terminated", "Suspended"
+_UNENDED = ("Running", _SUSPENDED)
 
 
 class _Rest(RestClient):  # type: ignore[misc]
@@ -179,13 +180,17 @@ class MaxComputeJobs:
                 return job_id
         return None
 
-    def list_owned(self, *, store_uuid: str, since: datetime) -> Sequence[OwnedJob]:
+    def list_owned(self, *, store_uuid: str, since: datetime, unended: bool = False) -> Sequence[OwnedJob]:
         owned = []
-        for instance in self._instances(since):
-            token = self._token(instance.id)
-            if token is not None and token[0] == store_uuid:
-                status = self.status(instance.id)
-                owned.append(OwnedJob(instance.id, token[1], status.state, status.started_at))
+        wanted = _UNENDED if unended else (None,)  # the service filters: a project may start thousands a day
+        listed = {i.id: i for status in wanted for i in self._instances(since, status)}
+        for job_id in listed:
+            token = self._token(job_id)
+            if token is None or token[0] != store_uuid:
+                continue
+            status = self.status(job_id)
+            if not (unended and status.state.is_terminal):
+                owned.append(OwnedJob(job_id, token[1], status.state, status.started_at))
         return owned
 
     def status(self, job_id: str) -> JobStatus:
@@ -300,13 +305,12 @@ class MaxComputeJobs:
         link: str = self._call(instance_id, lambda i: i.get_logview_address(hours=hours))
         return link
 
-    def _instances(self, since: datetime) -> Iterator[Any]:
-        """Our account's instances that were started after ``since``."""
-        start = int(since.timestamp())
+    def _instances(self, since: datetime, status: str | None = None) -> Iterator[Any]:
+        """Our account's instances that were started after ``since``, in one status or in any."""
+        options = {"start_time": int(since.timestamp()), "status": status, "only_owner": True}
         return iter(
             self._client.call(
-                "the list of instances",
-                lambda: list(self._client.odps.list_instances(start_time=start, only_owner=True)),
+                "the list of instances", lambda: list(self._client.odps.list_instances(**options))
             )
         )
 

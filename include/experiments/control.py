@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from include.errors import ConfigError, EasyRecAutoMLError, PermanentError, ProblemsError, StateError
-from include.experiments.plan import Plan
+from include.experiments.chain_plan import plan_of
 from include.experiments.services import utc_now
 from include.names import StepId
 from include.ports import Workflow
@@ -51,7 +51,7 @@ def set_concurrency(control: Control, experiment_id: str, slots: int) -> Outcome
         raise ConfigError(
             f"{slots} trials at once make no sense", hint=f"1 to {MOST_SLOTS}; pause to start none"
         )
-    pool = Plan.from_snapshot(experiment.snapshot).settings.pool_of(experiment.model)
+    pool = plan_of(experiment.snapshot).settings.pool_of(experiment.model)
     before = control.workflow.pool_slots(pool)
     control.workflow.set_pool_slots(pool, slots)
     control.store.record_pool(pool, slots)
@@ -176,7 +176,7 @@ def search(store: ExperimentStore, experiment_id: str) -> Experiment:
 
 def outside(experiment: Experiment, parameters: Mapping[str, Any]) -> list[str]:
     """Why no tuner of this search could have chosen ``parameters``, all reasons."""
-    plan = Plan.from_snapshot(experiment.snapshot)
+    plan = plan_of(experiment.snapshot)
     space = plan.space
     if space.is_batch:
         return [] if space.contains(parameters) else ["not one of the search space's sets"]

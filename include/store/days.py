@@ -124,6 +124,13 @@ class Days(StorePart):
             query = query.where(columns.chain_id == chain_id)
         return [day_of(row) for row in connection.execute(query).mappings()]
 
+    @reads
+    def open_days(self, connection: Connection) -> list[Day]:
+        """Days of all models that were begun and have no model yet, oldest first."""
+        columns = schema.day.c
+        query = sa.select(schema.day).where(columns.state == DayState.OPEN.value).order_by(columns.id)
+        return [day_of(row) for row in connection.execute(query).mappings()]
+
     @writes
     def record_training(
         self,

@@ -130,6 +130,15 @@ class Experiments(StorePart):
         return self._change_limits(connection, before, after_max, after_deadline, by)
 
     @reads
+    def runs_at_work(self, connection: Connection, experiment_id: str) -> list[str]:
+        """Ids of the DAG runs that have opened the experiment and not closed it; NotFoundError."""
+        query = sa.select(schema.experiment).where(schema.experiment.c.id == experiment_id)
+        row = connection.execute(query).mappings().one_or_none()
+        if row is None:
+            raise no_experiment(experiment_id)
+        return sorted(runs_of(connection, row)[1])
+
+    @reads
     def work_in_progress(self, connection: Connection, experiment_id: str) -> WorkInProgress:
         """What the DAG runs at work on the experiment can still do; NotFoundError when there is none."""
         query = sa.select(schema.experiment).where(schema.experiment.c.id == experiment_id)

@@ -15,7 +15,7 @@ from include.search.trial import TrialState
 from include.store import schema
 from include.store.database import reads, writes
 from include.store.part import StorePart
-from include.store.records import Step, StepState
+from include.store.records import Step, StepState, Trial
 from include.store.rows import (
     SYSTEM,
     add_event,
@@ -26,6 +26,7 @@ from include.store.rows import (
     lock_experiment,
     no_step,
     step_of,
+    trial_of,
 )
 from include.store.values import clean_text, plain_json, refuse_secrets
 
@@ -136,6 +137,23 @@ class Steps(StorePart):
         columns = schema.step.c
         query = sa.select(schema.step).where(columns.ended_at.is_(None)).order_by(columns.id)
         return [step_of(row) for row in connection.execute(query).mappings()]
+
+    @reads
+    def unfinished_trials(self, connection: Connection) -> list[Trial]:
+        """Trials of all experiments that have not ended, or have a step that has not, in any epoch."""
+        columns, step = schema.trial.c, schema.step.c
+        open_step = sa.exists().where(
+            step.experiment_id == columns.experiment_id,
+            step.trial == columns.number,
+            step.ended_at.is_(None),
+        )
+        ends = [state.value for state in TrialState if state.is_terminal]
+        query = (
+            sa.select(schema.trial)
+            .where(sa.or_(columns.state.not_in(ends), open_step))
+            .order_by(columns.asked_at, columns.experiment_id, columns.number)
+        )
+        return [trial_of(row) for row in connection.execute(query).mappings()]
 
     @writes
     def record_job(self, connection: Connection, step: StepId, job_id: str) -> Step:

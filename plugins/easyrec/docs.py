@@ -62,3 +62,14 @@ a day without a metric fails its trial. The daily chain and what serves are not 
 A failed job is replaced for its day alone. A cleared trial that had failed goes on at that day; after any other
 end it starts over. *Running trials*: the slots of the model's pool.
 """
+
+RECONCILE = """\
+### Reconcile
+
+Every five minutes it compares the store, Airflow's task states and MaxCompute's own list of our jobs. A job whose
+task is gone (marked failed while no triggerer ran, deleted run) is stopped, what ended unseen is closed as it ended.
+Jobs of another installation are never touched; what changed in the last two minutes is left for the next round.
+
+What was done, and why, is in the log and in the XCom `report`. It is safe to trigger at any time. A red run: something
+could not be looked at or stopped; the next run tries again, its log says what it is.
+"""

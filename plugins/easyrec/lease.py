@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import date, datetime, timezone
 
 from easyrec import runtime
+from easyrec.task_state import AirflowTasks
 from include.daily import by_hand, lease
 from include.store import Lease, RunKey
 
@@ -20,7 +21,7 @@ def claim(model: str, run: RunKey, bizdate: date) -> str:
     A holder whose DAG run is over (it was marked failed, or deleted) loses it here, and so does a person's
     command that was killed.
     """
-    other = lease.claim(runtime.open_store(), model, run=run, bizdate=bizdate, is_over=_is_over)
+    other = lease.claim(runtime.open_store(), model, run=run, bizdate=bizdate, is_over=is_over)
     if other is None:
         return ""
     if other.run.dag_id == by_hand.DAG_ID:
@@ -29,14 +30,9 @@ def claim(model: str, run: RunKey, bizdate: date) -> str:
     return f"the lease of {model}: run {other.run.run_id} {what} {other.bizdate}"
 
 
-def _is_over(held: Lease) -> bool:
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
+def is_over(held: Lease) -> bool:
+    """Whether the lease's DAG run, or the person's command, is gone for good."""
     dead = by_hand.is_dead(held, datetime.now(timezone.utc))
     if dead is not None:
         return dead
-    run = held.run
-    alive = RuntimeTaskInstance.get_dr_count(
-        dag_id=run.dag_id, run_ids=[run.run_id], states=["queued", "running"]
-    )
-    return alive == 0
+    return AirflowTasks().is_over(held.run)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from include.store import RunKey
+
+if TYPE_CHECKING:
+    from include.experiments.reconcile import Owner
+    from include.store import TaskKey
 
 ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 """States that no running task has: somebody else put it there."""
@@ -20,3 +26,36 @@ def state_of(ti: Any) -> str | None:
     )
     found = list((states.get(ti.run_id) or {}).values())
     return None if len(found) != 1 or found[0] is None else str(found[0])
+
+
+_AT_WORK = frozenset(
+    {"running", "queued", "scheduled", "deferred", "up_for_retry", "up_for_reschedule", "restarting"}
+)
+_ALIVE_RUNS = ["queued", "running"]
+
+
+class AirflowTasks:
+    """``include.experiments.reconcile.Tasks`` by Airflow's task API; works in tasks."""
+
+    def owner(self, task: TaskKey) -> tuple[Owner, str]:
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        from include.experiments.reconcile import Owner
+
+        states = RuntimeTaskInstance.get_task_states(
+            dag_id=task.dag_id, task_ids=[task.task_id], run_ids=[task.run_id], map_index=task.map_index
+        )
+        found = list((states.get(task.run_id) or {}).values())
+        if not found:  # mapped tasks of a run that was cleared may come into being again
+            over = self.is_over(RunKey(task.dag_id, task.run_id))
+            return (Owner.GONE, "no longer exists") if over else (Owner.UNKNOWN, "does not exist yet")
+        state = str(found[0]) if found[0] is not None else None
+        if state in ENDED:
+            return Owner.GONE, f"is {state}"
+        return (Owner.AT_WORK if state in _AT_WORK else Owner.UNKNOWN), f"is {state}"
+
+    def is_over(self, run: RunKey) -> bool:
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        alive = RuntimeTaskInstance.get_dr_count(dag_id=run.dag_id, run_ids=[run.run_id], states=_ALIVE_RUNS)
+        return alive == 0

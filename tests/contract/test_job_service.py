@@ -305,6 +305,20 @@ def test_only_this_stores_jobs_are_listed(world: MemoryWorld | SandboxWorld) -> 
     world.jobs.stop(other)
 
 
+def test_only_jobs_that_have_not_ended_are_listed_when_asked(world: MemoryWorld | SandboxWorld) -> None:
+    world.hold()
+    waiting, stopped = submit(world), submit(world)
+    world.jobs.stop(stopped)
+
+    def listed(**wanted: bool) -> set[str]:
+        found = world.jobs.list_owned(store_uuid=world.store, since=world.since, **wanted)
+        return {job.job_id for job in found}
+
+    assert listed() == {waiting, stopped}
+    assert listed(unended=True) == {waiting}
+    world.jobs.stop(waiting)
+
+
 def test_links_are_given_for_the_job_and_its_parts(world: MemoryWorld | SandboxWorld) -> None:
     job_id = submit(world)
     world.started(job_id)

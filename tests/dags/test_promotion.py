@@ -26,7 +26,7 @@ def served(days, monkeypatch):  # noqa: F811
     days.train(3, BAD)
     monkeypatch.setattr(runtime, "services", lambda _settings: days.services)
     monkeypatch.setattr(runtime, "open_store", lambda: days.services.store)
-    monkeypatch.setattr(lease, "_is_over", lambda _run: False)
+    monkeypatch.setattr(lease, "is_over", lambda _run: False)
     for one in (1, 2, 3):
         days.services.store.release_lease("movielens", run=RunKey("daily", f"run-{one}"))
     return days

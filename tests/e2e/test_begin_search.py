@@ -178,6 +178,36 @@ def test_a_killed_triggerer_loses_nothing(world):
     assert search.trials()[0].state is TrialState.SUCCEEDED
 
 
+def test_a_job_whose_task_was_marked_failed_without_a_triggerer_is_stopped_by_reconcile(world):
+    search = world.search()
+    world.control("POST", "/settings", {"capacity": 0})  # jobs wait for a place
+    search.start(trials=2)
+    world.wait(
+        lambda: len([t for t in search.trials() if t.state is TrialState.SUBMITTED]) == 2, "both submitted"
+    )
+    world.wait(lambda: world.pool()["deferred"] == 2, "both tasks are deferred")
+    world.airflow.stop("triggerer", signal.SIGKILL)
+    search.change_task("failed")
+    [marked] = [t for t in search.trials() if t.task.map_index == 0]
+
+    run = world.airflow.trigger("easyrec_reconcile", {"grace_minutes": 0})
+    state = world.wait(
+        lambda: (
+            (found := world.airflow.run_state("easyrec_reconcile", run)) in ("success", "failed") and found
+        ),
+        "reconcile ends",
+    )
+
+    assert state == "success"
+    stopped = [job["id"] for job in search.jobs() if ended(job)]
+    assert stopped == [step.job_id for step in search.steps() if step.id.trial == marked.number]
+    assert "is failed" in search.trials()[marked.number].reason
+    world.airflow.start("triggerer")
+    world.control("POST", "/settings", {"capacity": 4})
+    assert search.wait_for_end() == "success"
+    assert len(search.jobs()) == 2
+
+
 def test_a_wrong_config_ends_before_the_first_submit_with_one_clear_message(world):
     space = world.models / "movielens" / "begin" / "search_space.json"
     right = space.read_text()

@@ -178,10 +178,11 @@ class MemoryJobs:
         ids = {"job": job_id, **status.sub_instances}
         return {name: f"http://logview.invalid/?i={value}&hours={hours}" for name, value in ids.items()}
 
-    def list_owned(self, *, store_uuid: str, since: datetime) -> Sequence[OwnedJob]:
+    def list_owned(self, *, store_uuid: str, since: datetime, unended: bool = False) -> Sequence[OwnedJob]:
         return [
             OwnedJob(job.job_id, job.submission_key, job.status.state, job.created_at)
             for job in self._owned(store_uuid, since)
+            if not (unended and job.status.state.is_terminal)
         ]
 
     def _owned(self, store_uuid: str, since: datetime) -> list[MemoryJob]:

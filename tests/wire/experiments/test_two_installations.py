@@ -9,8 +9,11 @@ import pytest
 
 from include import names
 from include.errors import JobFailedError, PermanentError
+from include.experiments.reconcile import GRACE, Owner, Project, Reconciler
+from include.experiments.services import utc_now
+from include.ports import JobPayload
 from include.search.trial import TrialState
-from include.store import ExperimentStore
+from include.store import ExperimentStore, RunKey, TaskKey
 
 from .conftest import Installation, World
 
@@ -106,3 +109,44 @@ def test_a_model_dir_that_both_would_use_is_refused_to_the_second(world: World) 
     assert ours.store.uuid in str(caught.value)
     assert theirs.jobs() == []
     assert len(running(ours)) == 1
+
+
+class NobodyOwnsAnything:
+    """An Airflow that has lost all its runs."""
+
+    def owner(self, _task: TaskKey) -> tuple[Owner, str]:
+        return Owner.GONE, "no longer exists"
+
+    def is_over(self, _run: RunKey) -> bool:
+        return True
+
+
+def test_reconcile_of_ours_stops_each_of_our_unowned_jobs_and_none_of_theirs(
+    world: World, pair: tuple[Installation, Installation]
+) -> None:
+    """Two of each: one that the store knows, and one that it doesn't, as after a restored backup."""
+    world.set(capacity=0)
+    for installation in pair:
+        installation.start(0)
+        step = installation.steps()[0]
+        installation.services.jobs.submit(
+            JobPayload(**step.payload),
+            submission_key=f"of a lost record of {installation.store.uuid}",
+            store_uuid=installation.store.uuid,
+        )
+    ours, theirs = pair
+    old, other = ids(ours), ids(theirs)
+    assert (len(running(ours)), len(running(theirs))) == (2, 2)
+
+    report = Reconciler(
+        ours.store,
+        NobodyOwnsAnything(),
+        lambda _experiment, _trial: (ours.services, ours.plan),
+        [Project("sandbox", ours.services.jobs)],
+        now=lambda: utc_now() + GRACE * 2,
+    ).run()
+
+    assert report.error() is None
+    assert {finding.about.split(",")[0].removeprefix("job ") for finding in report.stopped} == old
+    assert running(ours) == set()
+    assert running(theirs) == other

@@ -1,0 +1,26 @@
+"""Every few minutes: what nobody owns is stopped, and what ended unseen is closed."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+from airflow.sdk import DAG, Param
+
+from easyrec.docs import RECONCILE
+from easyrec.operators.reconcile import GRACE_MINUTES, ReconcileOperator
+
+with DAG(
+    dag_id="easyrec_reconcile",
+    schedule=timedelta(minutes=5),
+    start_date=datetime(2020, 1, 1, tzinfo=timezone.utc),
+    catchup=False,
+    max_active_runs=1,
+    is_paused_upon_creation=False,  # else jobs that nobody watches would cost money until somebody looks
+    dagrun_timeout=timedelta(minutes=30),
+    tags=["easyrec"],
+    doc_md=RECONCILE,
+    params={
+        GRACE_MINUTES: Param(2, type="number", minimum=0, title="Leave what changed in the last minutes")
+    },
+) as dag:
+    ReconcileOperator(task_id="reconcile")
