@@ -5,11 +5,14 @@ from __future__ import annotations
 from airflow.plugins_manager import AirflowPlugin
 
 from easyrec import macros
+from easyrec.web.lazy import EXTERNAL_VIEWS, FASTAPI_APPS
 
 
 class EasyRecPlugin(AirflowPlugin):
     name = "easyrec_automl"
     macros = macros.ALL
+    fastapi_apps = FASTAPI_APPS
+    external_views = EXTERNAL_VIEWS
 
     @classmethod
     def on_load(cls, *_args, **_kwargs):

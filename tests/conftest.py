@@ -22,5 +22,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers (``-n``): one has Airflow for itself, from the beginning, as the longest part."""
     items.sort(key=lambda item: "e2e" not in item.path.parts)
     for item in items:
-        group = "airflow" if "e2e" in item.path.parts else str(item.path)
+        shared = {"e2e": "airflow", "web": "page"}  # one Airflow for all tests of the folder
+        group = next((shared[part] for part in item.path.parts if part in shared), str(item.path))
         item.add_marker(pytest.mark.xdist_group(group))

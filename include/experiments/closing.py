@@ -103,11 +103,13 @@ def _failure(report: Report, experiment: Experiment, plan: Plan) -> str | None:
 def report_of_store(store: ExperimentStore, experiment_id: str, now: datetime | None = None) -> Report:
     """The report as it would be now; needs no service."""
     experiment = store.experiment(experiment_id)
+    plan = plan_of(experiment.snapshot)
     return summarize(
         experiment,
         store.trials(experiment_id),
         store.steps(experiment_id),
-        store.results(experiment_id),
-        plan_of(experiment.snapshot),
+        store.evaluation_counts(experiment_id),
+        store.results(experiment_id) if plan.judges_whole_steps else (),
+        plan,
         now or utc_now(),
     )

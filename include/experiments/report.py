@@ -68,15 +68,16 @@ def summarize(
     experiment: Experiment,
     trials: Sequence[Trial],
     steps: Sequence[Step],
+    evaluations: Mapping[int, int],
     results: Sequence[RecordedResult],
     plan: Plan,
     now: datetime,
 ) -> Report:
-    """Pure: the same records give the same report."""
+    """Pure: the same records give the same report.
+
+    ``evaluations``: how many each trial has. ``results``: only looked at where days are judged one by one.
+    """
     days = _days(plan, results, steps)
-    evaluations: dict[int, int] = {}
-    for result in results:
-        evaluations[result.step.trial] = evaluations.get(result.step.trial, 0) + 1
     seconds: dict[int, float] = {}
     for step in steps:
         if step.started_at is not None:

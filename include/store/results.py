@@ -107,6 +107,18 @@ class Results(StorePart):
         """Objective values in step order by trial number, of the results that count."""
         return {trial: list(values) for trial, values in objectives_of(connection, experiment_id).items()}
 
+    @reads
+    def evaluation_counts(self, connection: Connection, experiment_id: str) -> dict[int, int]:
+        """How many results that count each trial has, by number; trials without any are left out."""
+        step = schema.step.c
+        rows = connection.execute(
+            sa.select(step.trial, sa.func.count())
+            .select_from(_counting())
+            .where(step.experiment_id == experiment_id, _last_attempt())
+            .group_by(step.trial)
+        )
+        return {trial: int(count) for trial, count in rows.tuples()}
+
 
 def objectives_of(connection: Connection, experiment_id: str) -> dict[int, tuple[float, ...]]:
     step, result = schema.step.c, schema.result.c

@@ -14,6 +14,7 @@ from include.errors import ConfigError
 from include.store import schema
 from include.store.adoptions import Adoptions
 from include.store.chains import Chains
+from include.store.changes import Changes
 from include.store.database import LOCK_TIMEOUT, Database, reads, writes
 from include.store.days import Days
 from include.store.experiments import Experiments
@@ -34,7 +35,7 @@ def utc_now() -> datetime:
 
 
 class ExperimentStore(
-    Experiments, RunRequests, Trials, Steps, Results, Chains, Days, Promotions, Adoptions, Leases
+    Experiments, RunRequests, Trials, Steps, Results, Chains, Days, Promotions, Adoptions, Leases, Changes
 ):
     """All of it. Safe to use from several threads and processes, and after a fork.
 
@@ -105,10 +106,14 @@ class ExperimentStore(
         )
 
     @reads
-    def events(self, connection: Connection, experiment_id: str | None) -> list[Event]:
-        """Events of an experiment, or those that concern none (None), in the order of recording."""
+    def events(
+        self, connection: Connection, experiment_id: str | None, *, trial: int | None = None
+    ) -> list[Event]:
+        """Events of an experiment (or of one trial), or those that concern none, in the order of recording."""
         columns = schema.event.c
         query = sa.select(schema.event).where(columns.experiment_id == experiment_id).order_by(columns.id)
+        if trial is not None:
+            query = query.where(columns.trial == trial)
         return [event_of(row) for row in connection.execute(query).mappings()]
 
     @writes

@@ -14,6 +14,7 @@ Chooses hyper-parameters for this model: every trial is a PAI job, followed live
 | experiment | id of an existing experiment that gets `trials` more |
 | custom_parameters | JSON list of parameter sets to run first, e.g. `[{"model_config.embedding_regularization": 1e-5}]` |
 
+Watch and steer it on the page: *EasyRec* in the menu, the tab *EasyRec* here, the button *EasyRec* of each trial task.
 Concurrency is the number of slots of the model's pool (Admin → Pools), also while the search runs.
 To stop a trial, mark its task failed; to run it anew, clear it. `close_experiment` writes the report and the
 best config to OSS: their paths are in its XCom.
@@ -31,6 +32,7 @@ Each day this model learns from its newest data and goes on from the day before.
 | retrain | train the day again although it is done |
 | retrain_later | then also train the later days again that were trained on what this one replaces |
 
+The calendar of all days: *EasyRec* in the menu, or the tab *EasyRec* here.
 A red square says in its log what is wrong and what to clear; later days wait and go on by themselves.
 A failed gate is green: `promote` is skipped, the model of the day before keeps serving.
 """

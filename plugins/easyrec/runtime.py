@@ -85,12 +85,14 @@ def services_of(experiment_id: str) -> tuple[Services, Plan]:
     return services(plan.settings, store), plan
 
 
-def services_of_trial(experiment_id: str, trial: int) -> tuple[Services, TrialPlan]:
+def services_of_trial(
+    experiment_id: str, trial: int, store: ExperimentStore | None = None
+) -> tuple[Services, TrialPlan]:
     """Clients and plan of a trial of a search, or of a single job, from what is recorded of it."""
     from include.experiments.job_plan import JobPlan
     from include.experiments.single_job import KIND
 
-    store = open_store()
+    store = store or open_store()
     experiment = store.experiment(experiment_id)
     plan: TrialPlan
     if experiment.kind == KIND:

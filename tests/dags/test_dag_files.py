@@ -28,7 +28,20 @@ print(json.dumps({
     "imported": sorted({m.partition(".")[0] for m in set(sys.modules) - before}),
 }))
 """
-HEAVY = {"nni", "odps", "oss2", "sqlalchemy", "alembic", "numpy", "pandas", "tensorboard", "plotly", "google"}
+HEAVY = {
+    "nni",
+    "odps",
+    "oss2",
+    "sqlalchemy",
+    "alembic",
+    "numpy",
+    "pandas",
+    "tensorboard",
+    "plotly",
+    "optuna",
+    "fastapi",
+    "google",
+}
 
 
 def parse(dag_file: Path, models: Path, tmp_path: Path) -> dict:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from easyrec.links import LINKS
 from easyrec.task_state import ENDED, state_of
 from easyrec.triggers.trial import TrialTrigger
 from include.errors import EasyRecAutoMLError, PermanentError, StaleEpochError
@@ -29,6 +30,8 @@ class JobOperator(BaseOperator):
     A retry of the task watches the job that is already there; a clear stops it and starts a new one
     (design section 5). Subclasses implement ``execute`` and ``outcome``.
     """
+
+    operator_extra_links = tuple(LINKS)
 
     def outcome(self, context: Context, trial: Trial) -> Any:
         """What the task returns for a trial that ended well."""

@@ -1,0 +1,122 @@
+"""A model's daily finetune: its chain by day, with holes, gates, promotions and stale marks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from include.daily.promotion import age_hours
+from include.errors import NotFoundError
+from include.experiments.report import json_ready
+from include.pages.experiments import Readable
+from include.store import Chain, Day, ExperimentStore, Promotion, current_days
+
+
+def models_with_days(store: ExperimentStore, may_read: Readable) -> list[str]:
+    """Models that have a chain, as far as the person may read the DAGs of their days."""
+    models = dict.fromkeys(chain.model for chain in store.chains())
+    return [model for model in models if any(may_read(d.run.dag_id) for d in store.days(model))]
+
+
+def dags_of(store: ExperimentStore, model: str) -> set[str]:
+    """The DAGs that trained the model's days. Raises NotFoundError for a model without any."""
+    found = {day.run.dag_id for day in store.days(model)}
+    if not found:
+        raise NotFoundError(f"model {model} has no day yet", hint="run its DAG daily_finetune_<model> first")
+    return found
+
+
+def calendar(
+    store: ExperimentStore, model: str, now: datetime, chain_id: str | None = None
+) -> dict[str, Any]:
+    """The days of a chain (the current one without ``chain_id``), every repeat of them, and what serves.
+
+    ``days``: one entry for each date from the chain's first to its last; a date without any day is a hole.
+    Raises NotFoundError.
+    """
+    chains = store.chains(model)
+    wanted = [c for c in chains if chain_id in (None, c.id)]
+    chain = wanted[-1] if wanted else None
+    if chain is None:
+        raise NotFoundError(f"model {model} has no chain {chain_id or ''}".rstrip())
+    days, promotions = store.days(model, chain_id=chain.id), store.promotions(model)
+    serving = store.serving(model)
+    said: dict[str, Any] = json_ready(
+        {
+            "model": model,
+            "now": now,
+            "chain": _chain(chain),
+            "chains": [c.id for c in chains],
+            "days": _by_date(days, promotions),
+            "promotions": [_promotion(p) for p in promotions],
+            "serves": _promotion(serving) if serving else None,
+            "serves_age_hours": age_hours(serving, now),
+        }
+    )
+    return said
+
+
+def _by_date(days: Sequence[Day], promotions: Sequence[Promotion]) -> list[dict[str, Any]]:
+    if not days:
+        return []
+    current = current_days(days)
+    first, last = min(d.bizdate for d in days), max(d.bizdate for d in days)
+    numbers: dict[tuple[date, int], list[int]] = {}
+    for promotion in promotions:
+        numbers.setdefault((promotion.bizdate, promotion.repeat), []).append(promotion.number)
+    entries = []
+    for offset in range((last - first).days + 1):
+        bizdate = first + timedelta(days=offset)
+        tries = [_day(d, numbers.get((d.bizdate, d.repeat), [])) for d in days if d.bizdate == bizdate]
+        counting = current.get(bizdate)
+        shown = next((t for t in tries if counting and t["repeat"] == counting.repeat), None)
+        entries.append({"bizdate": bizdate.isoformat(), "day": shown, "tries": tries})
+    return entries
+
+
+def _day(day: Day, promotions: Sequence[int]) -> dict[str, Any]:
+    return {
+        "id": day.id,
+        "repeat": day.repeat,
+        "state": day.state.value,
+        "reason": day.reason,
+        "metric": day.metric,
+        "metrics": day.metrics,
+        "stale": day.stale,
+        "promotions": list(promotions),
+        "begun_at": day.begun_at,
+        "seconds": (day.trained_at - day.begun_at).total_seconds() if day.trained_at else None,
+        "checkpoint_in": day.checkpoint_in,
+        "checkpoint_out": day.checkpoint_out,
+        "model_dir": day.model_dir,
+        "dag_id": day.run.dag_id,
+        "run_id": day.run.run_id,
+    }
+
+
+def _chain(chain: Chain) -> dict[str, Any]:
+    origin = chain.origin
+    return {
+        "id": chain.id,
+        "number": chain.number,
+        "checkpoint": origin.checkpoint,
+        "experiment": origin.experiment,
+        "trial": origin.trial,
+        "learning_rates": list(origin.learning_rates),
+        "created_at": chain.created_at,
+        "created_by": chain.created_by,
+    }
+
+
+def _promotion(promotion: Promotion) -> dict[str, Any]:
+    return {
+        "number": promotion.number,
+        "kind": promotion.kind,
+        "bizdate": promotion.bizdate.isoformat(),
+        "checkpoint": promotion.checkpoint,
+        "metric": promotion.metric,
+        "by": promotion.by,
+        "reason": promotion.reason,
+        "at": promotion.at,
+    }

@@ -1,0 +1,216 @@
+"""Plots of a whole search as plotly figures in JSON: Optuna draws them, a few plain ones are made here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from include.errors import NotFoundError
+from include.experiments.chain_plan import plan_of
+from include.experiments.report import json_ready
+from include.experiments.trial_starter import BASELINE
+from include.pages.parallel import parallel
+from include.pages.study import study_of
+from include.search.trial import TrialState
+from include.store import Experiment, ExperimentStore, Step, Trial
+
+Figure = dict[str, Any]
+_MOST_PARAMETERS = {"parallel": 12, "slice": 4, "contour": 2}
+"""Shown without a choice, the most important first: more would not be readable."""
+_MARKED = 2000
+"""Points that a browser still draws quickly with a mark on each."""
+COLOURS = {
+    TrialState.SUCCEEDED: "#16a34a",
+    TrialState.EARLY_STOPPED: "#8b5cf6",
+    TrialState.FAILED: "#dc2626",
+    TrialState.CANCELLED: "#a1a1aa",
+    TrialState.RUNNING: "#2563eb",
+    TrialState.SUBMITTED: "#60a5fa",
+    TrialState.WAITING: "#a1a1aa",
+}
+
+
+def figure(
+    store: ExperimentStore,
+    experiment_id: str,
+    name: str,
+    *,
+    parameters: Sequence[str] = (),
+    trials: Sequence[int] = (),
+    now: datetime,
+) -> Figure:
+    """One plot: ``data`` and ``layout`` for plotly; ``empty`` says what is missing where there is nothing.
+
+    ``parameters``: short names to show (``parallel``, ``slice``, ``contour``); ``trials``: only these
+    (``intermediate``). Raises NotFoundError for an unknown name.
+    """
+    experiment = store.experiment(experiment_id)
+    if name == "intermediate":
+        return _intermediate(store, experiment, trials)
+    if name == "timeline":
+        return _timeline(store.trials(experiment_id), store.steps(experiment_id), now)
+    if name not in (*_BY_OPTUNA, "parallel"):
+        known = ", ".join(("intermediate", "timeline", "parallel", *_BY_OPTUNA))
+        raise NotFoundError(f"there is no plot {name!r}", hint=f"plots: {known}")
+    return _by_optuna(store, experiment, name, parameters)
+
+
+def _by_optuna(
+    store: ExperimentStore, experiment: Experiment, name: str, parameters: Sequence[str]
+) -> Figure:
+    plan = plan_of(experiment.snapshot)
+    trials = [t for t in store.trials(experiment.id) if t.state.counts_for_tuner]
+    if name == "best":
+        study = study_of(experiment, plan, [t for t in trials if t.state is TrialState.SUCCEEDED])
+        return _json(_BY_OPTUNA[name](study, [])) if study.trials else _nothing("two")
+    study = study_of(experiment, plan, [t for t in trials if t.source != BASELINE])
+    weights = _importances(study)
+    if len(study.trials) < 2 or not weights:
+        return _nothing("two")
+    chosen = [p for p in parameters if p in weights] or list(weights)[: _MOST_PARAMETERS.get(name)]
+    if name == "contour" and len(chosen) < 2:
+        chosen += [p for p in weights if p not in chosen][: 2 - len(chosen)]
+    if name == "contour" and len(chosen) < 2:
+        return _nothing("two")
+    drawn = parallel(study, chosen) if name == "parallel" else _json(_BY_OPTUNA[name](study, chosen))
+    return {**drawn, "parameters": list(weights)}
+
+
+def _importances(study: Any) -> dict[str, float]:
+    """By parameter, the most important first; empty when it can't be said."""
+    import optuna
+
+    if len(study.trials) < 2:
+        return {}
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+    try:
+        return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+    except (ValueError, RuntimeError):  # no parameter that all trials have, or all metrics are equal
+        return dict.fromkeys(sorted({p for t in study.trials for p in t.params}), 0.0)
+
+
+def _best(study: Any, _: list[str]) -> Any:
+    from optuna.visualization import plot_optimization_history
+
+    drawn = plot_optimization_history(study)
+    numbers = [t.user_attrs["trial"] for t in study.trials]
+    for trace in drawn.data:  # Optuna numbers the trials that it knows
+        trace.x = [numbers[x] for x in trace.x] if trace.x is not None else trace.x
+    return drawn
+
+
+def _importance(study: Any, _: list[str]) -> Any:
+    import plotly.graph_objects as go
+
+    weights = dict(reversed(_importances(study).items()))
+    bar = go.Bar(x=list(weights.values()), y=list(weights), orientation="h")
+    return go.Figure(bar, layout={"xaxis": {"title": {"text": "PED-ANOVA"}}})
+
+
+def _slice(study: Any, chosen: list[str]) -> Any:
+    from optuna.visualization import plot_slice
+
+    return plot_slice(study, params=chosen)
+
+
+def _contour(study: Any, chosen: list[str]) -> Any:
+    from optuna.visualization import plot_contour
+
+    return plot_contour(study, params=chosen)
+
+
+_BY_OPTUNA: dict[str, Callable[[Any, list[str]], Any]] = {
+    "best": _best,
+    "importance": _importance,
+    "slice": _slice,
+    "contour": _contour,
+}
+
+
+def _intermediate(store: ExperimentStore, experiment: Experiment, only: Sequence[int]) -> Figure:
+    """One line a trial. The lines of a state are one trace with gaps: a browser draws 1,000 of them at once."""
+    curves: dict[int, tuple[list[Any], list[Any]]] = {}
+    for result in store.results(experiment.id):
+        xs, ys = curves.setdefault(result.step.trial, ([], []))
+        xs.append(result.global_step)
+        ys.append(float(f"{result.objective:.6g}"))
+    shown = [t for t in store.trials(experiment.id) if t.number in curves and (not only or t.number in only)]
+    if not shown:
+        return _nothing("results")
+    if only:
+        data = [_line(f"#{t.number}", [t], curves, None) for t in shown]
+    else:
+        states = [(s, [t for t in shown if t.state is s]) for s in COLOURS]
+        data = [_line(s.value, of, curves, COLOURS[s]) for s, of in states if of]
+    return json_ready({"data": data, "layout": _axes("global step", "objective")})  # type: ignore[no-any-return]
+
+
+def _line(name: str, trials: Sequence[Trial], curves: Any, colour: str | None) -> Figure:
+    x: list[Any] = []
+    y: list[Any] = []
+    text: list[Any] = []
+    for trial in trials:
+        xs, ys = curves[trial.number]
+        x += [*xs, None]
+        y += [*ys, None]
+        text += [f"#{trial.number}"] * len(xs) + [None]
+    line = {"width": 1.5, **({"color": colour} if colour else {})}
+    mode = "lines+markers" if len(x) < _MARKED else "lines"
+    return {
+        "type": "scatter", "mode": mode, "name": name, "x": x, "y": y, "text": text,
+        "line": line, "marker": {"size": 4}, "hovertemplate": "%{text} · %{x}: %{y}<extra></extra>",
+    }  # fmt: skip
+
+
+def _timeline(trials: Sequence[Trial], steps: Sequence[Step], now: datetime) -> Figure:
+    """When each job had a slot; jobs that overlap lie in different rows."""
+    state_of = {t.number: t.state for t in trials}
+    began = sorted(
+        (s for s in steps if s.submitted_at is not None), key=lambda s: (s.submitted_at, s.id.trial)
+    )
+    if not began:
+        return _nothing("jobs")
+    free_from: list[datetime] = []
+    bars: dict[TrialState, list[tuple[int, Step, datetime, datetime]]] = {}
+    for step in began:
+        start, end = step.submitted_at, step.ended_at or now
+        assert start is not None
+        row = next((n for n, free in enumerate(free_from) if free <= start), len(free_from))
+        free_from[row : row + 1] = [end]
+        bars.setdefault(state_of[step.id.trial], []).append((row, step, start, end))
+    data = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": state.value,
+            "y": [row + 1 for row, *_ in of],
+            "base": [start.isoformat() for _, _, start, _ in of],
+            "x": [round((end - start).total_seconds() * 1000) for _, _, start, end in of],
+            "text": [f"#{step.id.trial}" for _, step, _, _ in of],
+            "hovertemplate": "%{text} · %{base}<extra></extra>",
+            "width": 0.85,
+            "marker": {"color": COLOURS[state]},
+        }
+        for state, of in bars.items()
+    ]
+    layout = _axes("", "slot")
+    layout["xaxis"]["type"] = "date"
+    layout["yaxis"].update(dtick=1, autorange="reversed")
+    return {"data": data, "layout": {**layout, "barmode": "overlay", "bargap": 0.1}}
+
+
+def _axes(x: str, y: str) -> Figure:
+    return {"xaxis": {"title": {"text": x}}, "yaxis": {"title": {"text": y}}}
+
+
+def _json(drawn: Any) -> Figure:
+    data: Figure = json.loads(drawn.to_json())
+    for fixed in ("template", "title", "width", "height"):
+        data["layout"].pop(fixed, None)
+    return data
+
+
+def _nothing(missing: str) -> Figure:
+    return {"data": [], "layout": {}, "empty": missing}

@@ -1,0 +1,120 @@
+"""The FastAPI app: pages, API, static files, and what every answer carries."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import Annotated, Any
+
+from airflow.api_fastapi.core_api.security import get_user
+from fastapi import Depends, FastAPI, HTTPException, Request, status
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from fastapi.templating import Jinja2Templates
+from starlette.middleware.gzip import GZipMiddleware
+
+from easyrec.web import control_routes, job_routes, routes
+from easyrec.web.lazy import PREFIX
+from include.errors import ConfigError, EasyRecAutoMLError, NotFoundError, RetryableError, StateError
+
+_HERE = Path(__file__).parent
+_POLICY = (
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+)
+"""Plotly writes style elements and draws to blobs; scripts come from us alone."""
+_STATUS: tuple[tuple[type[EasyRecAutoMLError], int], ...] = (
+    (NotFoundError, status.HTTP_404_NOT_FOUND),
+    (ConfigError, 422),
+    (StateError, status.HTTP_409_CONFLICT),
+    (RetryableError, status.HTTP_503_SERVICE_UNAVAILABLE),
+)
+
+LoggedIn = Annotated[Any, Depends(get_user)]
+
+
+def make_app() -> FastAPI:
+    app = FastAPI(
+        title="EasyRec AutoML",
+        description="What the page shows, for scripts: log in with POST /auth/token, then send "
+        "`Authorization: Bearer …`.",
+        version="1",
+        docs_url=None,  # they would load their scripts from elsewhere
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.add_middleware(GZipMiddleware, minimum_size=2000)
+    app.middleware("http")(_safe_headers)
+    app.add_exception_handler(EasyRecAutoMLError, _explain)
+    app.add_exception_handler(status.HTTP_401_UNAUTHORIZED, _log_in)
+    app.mount("/static/plotly", StaticFiles(directory=_plotly()), name="plotly")
+    app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
+    app.include_router(routes.router, prefix="/api")
+    app.include_router(job_routes.router, prefix="/api")
+    app.include_router(control_routes.router, prefix="/api")
+    _add_pages(app)
+    return app
+
+
+def _add_pages(app: FastAPI) -> None:
+    templates = Jinja2Templates(directory=_HERE / "templates")
+
+    def page(request: Request, _user: LoggedIn) -> HTMLResponse:
+        root = request.scope.get("root_path", "")
+        return templates.TemplateResponse(request, "page.html", {"root": root})
+
+    for path in (
+        "/",
+        "/experiments/{experiment}",
+        "/experiments/{experiment}/trials/{number}",
+        "/task",
+        "/models/{model}/days",
+        "/dags/{dag_id}",
+        "/dags/{dag_id}/runs/{run_id:path}",
+    ):
+        app.add_api_route(path, page, response_class=HTMLResponse, include_in_schema=False)
+
+    def openapi(_user: LoggedIn) -> Any:
+        return app.openapi()
+
+    app.add_api_route("/openapi.json", openapi, include_in_schema=False)
+
+
+def _plotly() -> Path:
+    """Where the pip package keeps plotly.min.js; found without importing it."""
+    import importlib.util
+
+    spec = importlib.util.find_spec("plotly")
+    if spec is None or spec.origin is None:
+        raise ConfigError("the package plotly is not installed", hint="pip install -r requirements.lock")
+    return Path(spec.origin).parent / "package_data"
+
+
+async def _safe_headers(request: Request, call_next: Any) -> Response:
+    answer: Response = await call_next(request)
+    answer.headers.setdefault("Content-Security-Policy", _POLICY)
+    answer.headers.setdefault("X-Content-Type-Options", "nosniff")
+    answer.headers.setdefault("Referrer-Policy", "same-origin")
+    static = "/static/" in request.url.path
+    answer.headers.setdefault("Cache-Control", "public, max-age=300" if static else "no-store")
+    return answer
+
+
+def _explain(_request: Request, error: Exception) -> JSONResponse:
+    """Our errors in the words they carry."""
+    code = next((code for kind, code in _STATUS if isinstance(error, kind)), 502)
+    return JSONResponse({"detail": str(error), "hint": getattr(error, "hint", "")}, status_code=code)
+
+
+def _log_in(request: Request, error: Exception) -> Response:
+    """401 for everybody who isn't logged in; in words where a person looks."""
+    detail = error.detail if isinstance(error, HTTPException) else "Not authenticated"
+    if "text/html" not in request.headers.get("Accept", ""):
+        return JSONResponse({"detail": detail}, status_code=401)
+    airflow = request.scope.get("root_path", "").removesuffix(PREFIX)
+    return HTMLResponse(
+        '<!doctype html><meta charset="utf-8"><title>EasyRec</title>'
+        "<p>Please log in to Airflow first. 请先登录 Airflow。"
+        f'<p><a href="{html.escape(airflow)}/auth/login?next={airflow}/plugin/easyrec">Log in 登录</a>',
+        status_code=401,
+    )

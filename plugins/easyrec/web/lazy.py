@@ -1,0 +1,50 @@
+"""The app as Airflow's plugin gets it: built at the first request, since every component loads plugins.
+
+Scheduler, triggerer, workers and the DAG processor never serve it, and FastAPI with our routes costs them
+memory and time at start.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+PREFIX = "/easyrec"
+
+
+class LazyApp:
+    """An ASGI app that makes the real one when it is first needed."""
+
+    def __init__(self) -> None:
+        self._app: Any = None
+        self._lock = threading.Lock()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
+
+    @property
+    def app(self) -> Any:
+        with self._lock:
+            if self._app is None:
+                from easyrec.web.app import make_app
+
+                self._app = make_app()
+        return self._app
+
+
+FASTAPI_APPS = [{"app": LazyApp(), "url_prefix": PREFIX, "name": "EasyRec"}]
+EXTERNAL_VIEWS = [
+    {"name": "EasyRec", "href": f"{PREFIX}/", "destination": "nav", "url_route": "easyrec"},
+    {
+        "name": "EasyRec",
+        "href": f"{PREFIX}/dags/{{DAG_ID}}",
+        "destination": "dag",
+        "url_route": "easyrec-dag",
+    },
+    {
+        "name": "EasyRec",
+        "href": f"{PREFIX}/dags/{{DAG_ID}}/runs/{{RUN_ID}}",
+        "destination": "dag_run",
+        "url_route": "easyrec-run",
+    },
+]

@@ -1,0 +1,147 @@
+"""What can be read. Each route needs read access to the DAG that the experiment belongs to."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+
+from easyrec.web.access import Readable, Store, TheirRights
+from easyrec.web.recent import Recent
+from include.errors import NotFoundError
+from include.experiments.closing import report_of_store
+from include.experiments.report import to_html
+from include.pages import changes, experiments, figures, runs
+from include.pages import days as day_views
+from include.pages import trials as trial_views
+from include.store import TaskKey
+
+router = APIRouter(tags=["read"])
+_drawn = Recent[dict[str, Any]](32)
+"""Plots of the newest versions: several people look at one search."""
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+@router.get("/experiments")
+def list_experiments(store: Store, rights: TheirRights, model: str | None = None) -> dict[str, Any]:
+    """Searches that you may read, newest first."""
+    version = changes.version_of_all(store)
+    return {"version": version, **experiments.experiment_list(store, rights.may_read, model)}
+
+
+@router.get("/version")
+def version_of_all(store: Store, rights: TheirRights) -> dict[str, str]:  # noqa: ARG001 (logged-in people only)
+    """Changes when anything does."""
+    return {"version": changes.version_of_all(store)}
+
+
+@router.get("/experiments/{experiment}/version")
+def version(found: Readable, store: Store) -> dict[str, str]:
+    """Changes when the experiment does: cheap, for polling."""
+    return {"version": changes.version(store, found.id)}
+
+
+@router.get("/experiments/{experiment}")
+def overview(found: Readable, store: Store, rights: TheirRights) -> dict[str, Any]:
+    """State, limits, progress, best, compute used and saved."""
+    seen = changes.version(store, found.id)  # before the rest: what comes meanwhile is asked for again
+    data = experiments.overview(store, found.id, _now())
+    return {"version": seen, "may_change": rights.may_change(found.dag_id), **data}
+
+
+@router.get("/experiments/{experiment}/files")
+def files(found: Readable, store: Store) -> dict[str, Any]:
+    """The user's files as they were when the experiment was opened."""
+    return experiments.files(store, found.id)
+
+
+@router.get("/experiments/{experiment}/trials")
+def trials(found: Readable, store: Store) -> dict[str, Any]:
+    """All trials; ``parameters`` and ``metrics`` name the columns of the lists in each row."""
+    return experiments.trial_table(store, found.id, _now())
+
+
+@router.get("/experiments/{experiment}/plots/{name}")
+def plot(
+    found: Readable,
+    store: Store,
+    name: str,
+    parameter: Annotated[list[str], Query()] = [],  # noqa: B006 (FastAPI copies it)
+    trials: Annotated[str, Query(pattern=r"^(\d+(,\d+)*)?$")] = "",
+) -> dict[str, Any]:
+    """A plotly figure: best, intermediate, parallel, importance, slice, contour or timeline.
+
+    ``trials``: their numbers, with commas (``intermediate`` only). ``parameter``: may be given several times.
+    """
+    numbers = [int(n) for n in trials.split(",") if n]
+    version = changes.version(store, found.id)
+    key = (found.id, version, name, tuple(parameter), tuple(numbers))
+
+    def draw() -> dict[str, Any]:
+        return figures.figure(store, found.id, name, parameters=parameter, trials=numbers, now=_now())
+
+    return _drawn.get(key, draw)
+
+
+@router.get("/experiments/{experiment}/trials/{number}")
+def trial(found: Readable, store: Store, number: int, rights: TheirRights) -> dict[str, Any]:
+    """One trial: curves, parameters, config diff, jobs, events."""
+    data = trial_views.trial_page(store, found.id, number)
+    return {"may_change": rights.may_change(found.dag_id), **data}
+
+
+@router.get("/experiments/{experiment}/summary.json")
+def summary_json(found: Readable, store: Store) -> Response:
+    """The report as it is now, to download."""
+    report = report_of_store(store, found.id).as_dict()
+    return _download(json.dumps(report, ensure_ascii=False, indent=1), f"{found.id}.json", "application/json")
+
+
+@router.get("/experiments/{experiment}/summary.html")
+def summary_html(found: Readable, store: Store) -> Response:
+    """The report as one page without scripts, to download."""
+    return _download(to_html(report_of_store(store, found.id)), f"{found.id}.html", "text/html")
+
+
+@router.get("/models/{model}/days")
+def days(model: str, store: Store, rights: TheirRights, chain: str | None = None) -> dict[str, Any]:
+    """The finetune calendar of a model: the current chain, or the one asked for."""
+    rights.check_read_one_of(day_views.dags_of(store, model))
+    return day_views.calendar(store, model, _now(), chain)
+
+
+@router.get("/models")
+def models(store: Store, rights: TheirRights) -> dict[str, Any]:
+    """Models with a daily chain that you may read."""
+    return {"models": day_views.models_with_days(store, rights.may_read)}
+
+
+@router.get("/dags/{dag_id}/runs/{run_id:path}")
+def run(dag_id: str, run_id: str, store: Store, rights: TheirRights) -> dict[str, Any]:
+    """What a DAG run has made: its searches, and the day of a daily finetune."""
+    rights.check_read(dag_id)
+    return runs.things_of_run(store, dag_id, run_id)
+
+
+@router.get("/task")
+def task(
+    store: Store, rights: TheirRights, dag_id: str, run_id: str, task_id: str, map_index: int = -1
+) -> dict[str, Any]:
+    """Experiment and number of the trial that a task instance runs."""
+    rights.check_read(dag_id)
+    found = store.trial_of(TaskKey(dag_id, run_id, task_id, map_index))
+    if found is None:
+        raise NotFoundError(
+            "the task has no trial yet", hint="it gets one when it starts; a skipped one has none"
+        )
+    return {"experiment": found.experiment_id, "trial": found.number}
+
+
+def _download(text: str, name: str, kind: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(text, media_type=f"{kind}; charset=utf-8", headers=headers)

@@ -1,0 +1,44 @@
+// Numbers, durations and times as people read them.
+import { language, t } from "./i18n.js";
+
+export function number(value) {
+  if (value === null || value === undefined) return "–";
+  if (typeof value !== "number") return text(value);
+  if (Number.isInteger(value)) return String(value);
+  const size = Math.abs(value);
+  return size !== 0 && (size < 1e-3 || size >= 1e6) ? value.toExponential(3) : value.toFixed(5);
+}
+
+// A parameter's value: any JSON.
+export function text(value) {
+  if (value === null || value === undefined) return "–";
+  if (typeof value === "number") return Number.isInteger(value) ? String(value) : String(+value.toPrecision(6));
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  const whole = Math.max(0, Math.round(seconds));
+  const hours = Math.floor(whole / 3600);
+  const minutes = Math.floor((whole % 3600) / 60);
+  if (hours) return `${hours} h ${minutes} min`;
+  return minutes ? `${minutes} min ${whole % 60} s` : `${whole} s`;
+}
+
+export function time(iso) {
+  return iso ? new Date(iso).toLocaleString(language) : "–";
+}
+
+export function state(name) {
+  return t(`state.${name}`);
+}
+
+// The part of a config path that tells parameters apart; the whole is in the title.
+export function shortKey(key, keys) {
+  const parts = key.split(".");
+  for (let count = 1; count < parts.length; count += 1) {
+    const short = parts.slice(-count).join(".");
+    if (keys.filter((other) => other === short || other.endsWith(`.${short}`)).length === 1) return short;
+  }
+  return key;
+}

@@ -1,0 +1,115 @@
+// State, limits, progress, best and baseline, compute, downloads.
+import { airflow, part, root } from "../api.js";
+import { h, replace } from "../dom.js";
+import { duration, number, shortKey, text, time } from "../format.js";
+import { t } from "../i18n.js";
+import { outside } from "../links.js";
+import { loading } from "../notices.js";
+import { controls } from "./controls.js";
+import { badge, runLink, trialLink } from "./pieces.js";
+
+export function overviewTab(path, again) {
+  const elapsed = h("dd");
+  const head = h("div");
+  const steer = controls(path, () => again());
+  const element = h("div", {}, loading());
+  let seen = null;
+  let behind = 0;
+
+  function tick() {
+    if (!seen) return;
+    const end = seen.ended_at ? new Date(seen.ended_at) : new Date(Date.now() - behind);
+    replace(elapsed, duration((end - new Date(seen.created_at)) / 1000));
+  }
+  setInterval(tick, 1000);
+
+  return {
+    element,
+    async update(data) {
+      if (!seen) replace(element, head, steer.element);
+      seen = data;
+      behind = Date.now() - new Date(data.now); // this machine's clock need not be the server's
+      tick();
+      replace(head, facts(data, elapsed, path));
+      steer.update(data);
+    },
+  };
+}
+
+function facts(e, elapsed, path) {
+  return [
+    h("p", {}, badge(e.state), " ", e.reason),
+    progress(e),
+    h(
+      "dl",
+      { class: "facts" },
+      fact("overview.model", e.model),
+      fact("overview.elapsed", null, elapsed),
+      fact("overview.max_trials", e.limits.max_trials ?? t("overview.unlimited")),
+      fact("overview.deadline", e.limits.deadline ? time(e.limits.deadline) : t("overview.unlimited")),
+      fact("overview.concurrency", poolLink(e.limits)),
+      fact("overview.used", duration(e.training_seconds)),
+      fact("overview.saved", duration(e.saved_seconds)),
+      fact("overview.objective", objective(e)),
+      fact("overview.tuner", [e.tuner, e.assessor ? `, ${e.assessor}` : ""]),
+      fact("overview.seed", e.seed),
+      fact("overview.created", [time(e.created_at), " ", e.created_by]),
+      fact("overview.runs", e.runs.map(([dag_id, run_id]) => [runLink({ dag_id, run_id }), " "])),
+      fact("overview.folder", h("code", {}, e.prefix)),
+    ),
+    result(e, "best", path),
+    result(e, "baseline", path),
+    h(
+      "p",
+      {},
+      h("a", { href: `${root}/api${path}/summary.json`, download: `${e.id}.json` }, t("overview.summary_json")),
+      " · ",
+      h("a", { href: `${root}/api${path}/summary.html`, download: `${e.id}.html` }, t("overview.summary_html")),
+    ),
+  ];
+}
+
+function fact(label, value, element = null) {
+  return [h("dt", {}, t(label)), element ?? h("dd", {}, value)];
+}
+
+function objective(e) {
+  const parts = Object.entries(e.weights).map(([tag, weight]) => `${weight} · ${tag}`);
+  return `${t(`overview.${e.optimize_mode}`)} ${parts.join(" + ")}`;
+}
+
+function poolLink(limits) {
+  const slots = limits.slots ?? "?";
+  return [`${slots} `, outside(`${airflow}/pools?name_pattern=${part(limits.pool)}`, limits.pool)];
+}
+
+function progress(e) {
+  const { asked, counts } = e.progress;
+  const total = Math.max(e.limits.max_trials ?? asked, asked, 1);
+  const order = ["SUCCEEDED", "EARLY_STOPPED", "FAILED", "CANCELLED", "RUNNING", "SUBMITTED", "WAITING"];
+  const there = order.filter((state) => counts[state]);
+  const bar = there.map((state) => {
+    const piece = h("span", { class: state.toLowerCase(), title: `${t(`state.${state}`)}: ${counts[state]}` });
+    piece.style.width = `${(100 * counts[state]) / total}%`;
+    return piece;
+  });
+  const said = there.map((state) => `${t(`state.${state}`)} ${counts[state]}`).join(" · ");
+  return [
+    h("div", { class: "progress", role: "progressbar", ariaValueNow: asked, ariaValueMin: 0, ariaValueMax: total, "aria-label": t("overview.progress") }, bar),
+    h("p", { class: "hint" }, t("overview.trials", { asked, total: e.limits.max_trials ?? "∞" }), said ? ` · ${said}` : ""),
+  ];
+}
+
+function result(e, which) {
+  const found = e[which];
+  if (!found) return which === "best" ? h("p", { class: "hint" }, t("overview.no_best")) : null;
+  const keys = Object.keys(found.parameters);
+  return h(
+    "section",
+    {},
+    h("h2", {}, t(`overview.${which}`), " ", trialLink(e.id, found.number), " ", number(found.metric)),
+    h("p", {}, Object.entries(found.metrics).map(([tag, value]) => `${tag} ${number(value)}`).join(" · ")),
+    h("dl", { class: "facts" }, keys.map((k) => [h("dt", { title: k }, shortKey(k, keys)), h("dd", {}, text(found.parameters[k]))])),
+    which === "best" && e.best_config ? h("p", {}, t("overview.best_config"), " ", h("code", {}, e.best_config)) : null,
+  );
+}

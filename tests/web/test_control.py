@@ -1,0 +1,120 @@
+"""What the page changes, over HTTP and by its buttons: it needs run access, and says who did it."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from include.search.trial import TrialState
+from include.store import ExperimentState, TaskKey
+from tests.support.searches import add_search
+from tests.web.conftest import SMALL
+
+pytestmark = [pytest.mark.airflow]
+
+CHANGES = [
+    ("concurrency", {"slots": 3}),
+    ("limits", {"trials": 9}),
+    ("pause", {}),
+    ("resume", {}),
+    ("stop", {}),
+    ("extend", {"trials": 1}),
+    ("add", {"parameters": [{}]}),
+    ("retry", {"numbers": [3]}),
+    ("stop-trials", {"numbers": [0]}),
+    ("trials/0/clone", {"changes": {}}),
+]
+
+
+@pytest.fixture
+def search(site, request):
+    """A running search of its own, with a trial that waits for its job."""
+    name = f"movielens-{abs(hash(request.node.name)) % 2**24 + 2**28:08x}"
+    add_search(site.store, name, trials=4)
+    task = TaskKey("begin_search_movielens", f"run-{name}", "trial", 4)
+    site.store.record_ask(name, expected_asks=4, task=task, task_max_tries=3, parameters={"a": 1}, seen=4)
+    return name
+
+
+def last_event(site, search, kind):
+    return [e for e in site.store.events(search) if e.kind == kind][-1]
+
+
+@pytest.mark.parametrize(("path", "body"), CHANGES)
+def test_whoever_may_only_read_can_change_nothing(site, path, body):
+    before = site.store.change_marks(SMALL)
+    answers = [
+        site.call("POST", f"/api/experiments/{SMALL}/{path}", user, json=body) for user in ("viewer", None)
+    ]
+    forged = site.by_browser(f"/api/experiments/{SMALL}/{path}")
+    assert [a.status_code for a in (*answers, forged)] == [403, 401, 403]
+    assert site.store.change_marks(SMALL) == before
+
+
+def test_limits_and_concurrency_follow_and_the_person_is_recorded(site, search):
+    there = f"/api/experiments/{search}"
+    said = site.call("POST", f"{there}/concurrency", json={"slots": 3}).json()
+    site.call("POST", f"{there}/limits", json={"trials": 5}).raise_for_status()
+
+    seen = site.json(there)
+    assert "3 slots" in said["said"]
+    assert (seen["limits"]["slots"], seen["limits"]["max_trials"]) == (3, 5)
+    assert last_event(site, search, "limit_changed").by == "admin"
+
+
+def test_a_wrong_wish_is_refused_in_words(site, search):
+    answer = site.call("POST", f"/api/experiments/{search}/limits", json={"trials": 0})
+    assert answer.status_code == 422
+    assert "at least 1" in answer.json()["detail"]
+    assert site.call("POST", f"/api/experiments/{search}/limits", json={"trail": 9}).status_code == 422
+
+
+def test_a_run_that_airflow_cannot_start_is_refused_in_words(site, search):
+    answer = site.call("POST", f"/api/experiments/{search}/extend", json={"trials": 2})
+    assert answer.status_code == 404
+    assert "Airflow has no DAG begin_search_movielens" in answer.json()["detail"]
+
+
+def test_a_search_is_paused_resumed_and_stopped_by_buttons(site, visit, search):
+    page = visit().open(f"/experiments/{search}")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("paused", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_text("running", exact=True)).to_be_visible()
+
+    page.get_by_role("button", name="Stop the search").click()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    assert site.store.experiment(search).state is ExperimentState.RUNNING
+    page.get_by_role("button", name="Stop the search").click()
+    page.get_by_role("button", name="Yes").click()
+    expect(page.get_by_text("cancelled", exact=True).first).to_be_visible()
+    assert site.store.trial(search, 4).state is TrialState.CANCELLED
+    assert last_event(site, search, "state_changed").by == "admin"
+
+
+def test_a_number_is_set_by_the_enter_key(site, visit, search):
+    page = visit().open(f"/experiments/{search}")
+    page.get_by_label("Maximum trials", exact=True).fill("5")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("the limits are changed")).to_be_visible()
+    expect(page.get_by_text("5 of 5 trials begun")).to_be_visible()
+
+
+def test_a_running_trial_is_stopped_and_an_ended_one_cloned_with_changes(site, visit, search):
+    page = visit().open(f"/experiments/{search}/trials/4")
+    page.get_by_role("button", name="Stop this trial").click()
+    page.get_by_role("button", name="Yes").click()
+    expect(page.get_by_text("cancelled", exact=True).first).to_be_visible()
+
+    page.goto(f"{site.url}/experiments/{search}/trials/0")
+    page.get_by_role("button", name="Clone with changes").click()
+    area = page.get_by_role("textbox", name="Clone with changes")
+    area.fill(area.input_value().replace('"data_config.batch_size": ', '"data_config.batch_size": -'))
+    page.get_by_role("button", name="Start").click()
+    expect(page.get_by_text("was not cloned")).to_be_visible()
+
+
+def test_whoever_may_only_read_sees_no_buttons(visit, search):
+    page = visit("viewer").open(f"/experiments/{search}")
+    expect(page.get_by_text("trials begun")).to_be_visible()
+    expect(page.get_by_role("button", name="Pause")).to_be_hidden()

@@ -1,0 +1,184 @@
+"""The page in a real browser, as people use it."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+from include.store import Result, TaskKey
+from tests.web.conftest import HIDDEN_SEARCH, LARGE, MARKUP, PASSWORDS, SMALL
+
+pytestmark = [pytest.mark.airflow]
+
+PLOTS = ["best", "intermediate", "parallel", "importance", "slice", "contour", "timeline"]
+PAGES = ["/", f"/experiments/{SMALL}", f"/experiments/{SMALL}/trials/0", "/models/movielens/days"]
+
+
+def test_people_find_the_page_in_airflows_menu(site, visit):
+    page = visit(None).page
+    page.goto(site.airflow.url)
+    page.fill("input[name=username]", "viewer")
+    page.fill("input[name=password]", PASSWORDS["viewer"])
+    page.click("button[type=submit]")
+    page.get_by_role("link", name="EasyRec").or_(page.get_by_role("button", name="EasyRec")).first.click()
+
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("link", name=SMALL, exact=True).click()
+
+    expect(frame.get_by_text("8 of 10 trials begun")).to_be_visible()
+    expect(frame.get_by_text(HIDDEN_SEARCH)).to_have_count(0)
+
+
+def test_a_new_trial_and_its_results_appear_without_reloading(site, visit):
+    page = visit().open(f"/experiments/{SMALL}")
+    expect(page.get_by_text("8 of 10 trials begun")).to_be_visible()
+    page.evaluate("window.mark = 1")
+
+    task = TaskKey("begin_search_movielens", f"run-{SMALL}", "trial", 8)
+    site.store.record_ask(SMALL, expected_asks=8, task=task, task_max_tries=3, parameters={"a": 1}, seen=8)
+
+    expect(page.get_by_text("9 of 10 trials begun")).to_be_visible()
+    page.get_by_role("tab", name="Trials").click()
+    expect(page.get_by_role("row").filter(has_text="waiting")).to_have_count(1)
+    assert page.evaluate("window.mark") == 1
+
+
+def test_a_trials_curve_grows_while_one_looks(site, visit):
+    page = visit().open(f"/experiments/{SMALL}/trials/2")
+    points = page.locator(".js-plotly-plot .scatterlayer .trace").first.locator(".points path")
+    expect(points).to_have_count(5)
+
+    step = site.store.steps(SMALL, 2)[0].id
+    site.store.record_results(step, [Result(600, 0.71, {"auc_is_like": 0.71, "auc_is_love": 0.71}, 1.0)])
+
+    expect(points).to_have_count(6)
+
+
+def test_trials_are_sorted_filtered_and_compared(site, visit):
+    page = visit().open(f"/experiments/{SMALL}#trials")
+    rows = page.locator("tbody tr")
+    expect(rows.first).to_be_visible()
+    page.get_by_role("button", name="Objective").click()
+    shown = [
+        float(text) for text in page.locator("tbody tr td:nth-child(5)").all_inner_texts() if text != "–"
+    ]
+    assert shown == sorted(shown, reverse=True)
+
+    page.get_by_label("State").select_option("EARLY_STOPPED")
+    expect(rows).to_have_count(2)
+    page.get_by_label("State").select_option("")
+    page.get_by_label(re.compile("Filter by number")).fill("job failed")
+    expect(rows).to_have_count(2)
+    page.get_by_label(re.compile("Filter by number")).fill("")
+
+    page.get_by_label("select 0").check()
+    page.get_by_label("select 2").check()
+    page.get_by_role("button", name="Compare selected").click()
+    expect(page.get_by_role("heading", name="Comparison")).to_be_visible()
+    expect(page.locator(".js-plotly-plot .legend .traces")).to_have_count(2)
+    expect(page.locator("tr.differs").first).to_be_visible()
+
+
+def test_every_plot_is_drawn_without_asking_any_other_site(site, visit):
+    there = visit()
+    page = there.open(f"/experiments/{SMALL}#plots")
+    for name in PLOTS:
+        page.get_by_label("Plot", exact=True).select_option(name)
+        expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+        expect(page.locator(".notice")).to_have_count(0)
+    assert {
+        url for url in there.requests if not url.startswith((site.airflow.url, "data:", "blob:"))
+    } == set()
+
+
+def test_what_a_job_says_is_shown_as_text(visit):
+    page = visit().open(f"/experiments/{SMALL}/trials/3")
+    expect(page.get_by_text(MARKUP).first).to_be_visible()
+    assert page.locator("img").count() == 0
+
+
+def test_a_thousand_trials_are_there_at_once(visit):
+    there = visit()
+    sizes: dict[str, int] = {}
+    there.page.on("response", lambda r: sizes.update({r.url: int(r.headers.get("content-length", 0))}))
+    there.open("/")
+    began = time.monotonic()
+    page = there.open(f"/experiments/{LARGE}#trials")
+    expect(page.get_by_text("1000 rows")).to_be_visible()
+    assert time.monotonic() - began < 5  # 0.8 s on an idle machine
+    page.get_by_role("button", name="Next").click()
+    expect(page.get_by_text("2 / 10")).to_be_visible()
+    assert {url for url, size in sizes.items() if size > 2_000_000 and "plotly" not in url} == set()
+
+
+def test_the_browsers_language_and_airflows_dark_mode_are_followed(visit):
+    page = visit(locale="zh-CN").page
+    page.add_init_script("localStorage.setItem('theme', 'dark')")
+    page.goto(visit().site.url + f"/experiments/{SMALL}")
+    expect(page.get_by_role("tab", name="概览")).to_be_visible()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(17, 17, 17)"
+
+
+def test_the_keyboard_alone_is_enough(visit):
+    page = visit().open(f"/experiments/{SMALL}")
+    page.get_by_role("tab", name="Overview").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("tab", name="Trials")).to_be_focused()
+    expect(page.locator("tbody tr").first).to_be_visible()
+    button = page.get_by_role("button", name="Objective")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("th[aria-sort=descending]")).to_have_count(1)
+    expect(page.get_by_role("button", name="Objective")).to_be_focused()
+
+
+@pytest.mark.parametrize(
+    "path", ["/", f"/experiments/{SMALL}", f"/experiments/{SMALL}/trials/0", "/models/movielens/days"]
+)
+def test_a_narrow_window_needs_no_sideways_scrolling(visit, path):
+    page = visit(viewport={"width": 360, "height": 740}).open(path)
+    expect(page.locator("h1")).to_be_visible()
+    expect(page.get_by_text("Loading…")).to_have_count(0)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_trouble_says_what_to_do_and_goes_away_by_itself(site, visit):
+    page = visit().open(f"/experiments/{SMALL}")
+    expect(page.get_by_text("trials begun")).to_be_visible()
+    page.route("**/version", lambda route: route.abort())
+    expect(page.get_by_text("does not answer")).to_be_visible()
+    page.unroute("**/version")
+    expect(page.get_by_text("does not answer")).to_have_count(0)
+
+    page.goto(f"{site.url}/experiments/no-such")
+    expect(page.get_by_text("Look for it in the list of experiments.")).to_be_visible()
+
+
+def test_a_logview_link_is_made_when_asked_for(visit):
+    page = visit("viewer").open(f"/experiments/{SMALL}/trials/0")
+    page.get_by_role("button", name="Make a LogView link").click()
+    expect(page.get_by_role("link", name=re.compile("^job"))).to_have_attribute("href", re.compile("token="))
+
+
+def test_a_dag_run_leads_to_its_experiment(visit):
+    page = visit().open(f"/dags/begin_search_movielens/runs/run-{SMALL}")
+    expect(page.get_by_role("heading", name=SMALL)).to_be_visible()
+
+
+def test_the_calendar_shows_gates_promotions_and_holes(visit):
+    page = visit().open("/models/movielens/days")
+    days = page.locator(".calendar button")
+    expect(days).to_have_count(5)
+    said = days.all_inner_texts()
+    for text, wanted in zip(
+        said, ["promoted", "promoted", "missing", "refused by the gate", "failed"], strict=True
+    ):
+        assert wanted in text
+    days.nth(2).click()
+    expect(page.get_by_text("This day was never trained")).to_be_visible()
+    days.nth(1).click()
+    expect(page.get_by_role("link", name=re.compile("june2"))).to_be_visible()
+    expect(page.get_by_text("promotion 2")).to_be_visible()
