@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+_LONGEST_LINE = 2000
+
 
 class EasyRecAutoMLError(Exception):
     """Root of every error this project raises on purpose."""
 
     def __init__(self, message: str, *, where: str = "", hint: str = "") -> None:
+        message = _readable(message)
         super().__init__(message, where, hint)
         self.message = message
         self.where = where
@@ -26,6 +29,15 @@ class EasyRecAutoMLError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.message, self.where, self.hint)
+
+
+def _readable(text: str) -> str:
+    """With lines that quote something endless cut short."""
+    lines = text.split("\n")
+    return "\n".join(
+        line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE // 2]}… ({len(line)} characters)"
+        for line in lines
+    )
 
 
 def _rebuild(kind: type[EasyRecAutoMLError], message: str, where: str, hint: str) -> EasyRecAutoMLError:

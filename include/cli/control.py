@@ -150,7 +150,7 @@ def _retry(control: Control, arguments: argparse.Namespace) -> None:
 def _parameters(text: str) -> dict[str, Any]:
     try:
         parameters = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"not JSON: {text!r} ({error})") from error
     if not isinstance(parameters, dict):
         raise ConfigError(f"not a JSON object: {text!r}", hint='{"<key of the search space>": <value>, …}')

@@ -119,7 +119,7 @@ def _mapping(edits: Mapping[str, Any] | str | None) -> dict[str, Any]:
     if isinstance(edits, str):
         try:
             edits = json.loads(edits or "{}")
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"edits are not JSON: {error}") from error
     if not isinstance(edits, Mapping | None):
         raise ConfigError("edits are not a mapping of config paths to values")
@@ -131,7 +131,7 @@ def _rates(value: float | Sequence[float] | str | None) -> float | list[float] |
     if isinstance(value, str):
         try:
             value = json.loads(value) if value.strip() not in ("", "None") else None
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"learning_rate {value!r} is not a number") from error
     if value is None or (isinstance(value, Sequence) and not value):
         return None

@@ -5,11 +5,20 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 
-from include.errors import ProblemsError, StateError
+from include.errors import ConfigError, ProblemsError, StateError
 from include.experiments.control import Control, forget_lost_requests, run_requested, search
 from include.store import UNSET, Experiment
 
 _MOST_HOURS = 24 * 365
+
+
+def duration(hours: float) -> timedelta:
+    """A maximum duration that somebody gave in hours; ConfigError when it makes no sense (NaN, too)."""
+    if not 0 < hours <= _MOST_HOURS:
+        raise ConfigError(
+            f"{hours!s:.20} hours make no sense", hint=f"more than 0, at most {_MOST_HOURS} (a year)"
+        )
+    return timedelta(hours=hours)
 
 
 def change_limits(
@@ -70,8 +79,11 @@ def _problems(experiment: Experiment, trials: int | None, hours: float | None) -
         )
     elif trials is not None and experiment.state.is_terminal and trials <= experiment.asks:
         problems.append(f"it has ended ({experiment.state.value}) with {experiment.asks} trials")
-    if hours is not None and not (math.isfinite(hours) and 0 < hours <= _MOST_HOURS):
-        problems.append(f"{hours:g} hours make no sense: more than 0, at most {_MOST_HOURS} (a year)")
+    if hours is not None:
+        try:
+            duration(hours)
+        except ConfigError as error:
+            problems.append(str(error))
     return problems
 
 

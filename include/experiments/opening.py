@@ -77,7 +77,7 @@ def open_experiment(
     known = _known(store, experiment_id)
     running = plan if known is None else plan_of(known.snapshot)
     checked = check_search(services, plan, running, request.custom_parameters, baseline=request.baseline)
-    problems = [*checked.problems, *further_problems]
+    problems = [*_seed_problems(request), *checked.problems, *further_problems]
     problems = problems or publish_search_space(services, checked.plan, experiment_id)
     if problems:
         raise ProblemsError(f"the search of {plan.model} can't start; nothing was submitted", problems)
@@ -134,6 +134,12 @@ def _extend(services: Services, plan: Plan, request: OpenRequest, *, by: str, ru
     deadline = services.now() + duration if duration else None
     extended = store.open_run(experiment.id, run_id=run_id, more=len(assignments), deadline=deadline, by=by)
     return Opened(extended, assignments, (*checked.notes, *_outdated(plan, kept)))
+
+
+def _seed_problems(request: OpenRequest) -> list[str]:
+    if request.seed is None or 0 <= request.seed < 2**63:
+        return []
+    return [f"the seed is {request.seed}: a number from 0 to 2**63 - 1"]
 
 
 def _known(store: ExperimentStore, experiment_id: str) -> Experiment | None:

@@ -25,6 +25,7 @@ from include.experiments.plan import Plan
 from include.experiments.services import Services
 from include.names import StepId
 from include.pipeline_config import Problem, check_edits, fg_json_path
+from include.store.values import refuse_secrets
 
 _TABLE_KEYS = ("train_tables", "eval_tables", "tables", "boundary_table")
 
@@ -52,7 +53,11 @@ def check_search(
     """
     checked = _check_outside(services, plan)
     problems = [*_check_pool(services, folder), *checked.problems]
-    return replace(checked, problems=problems or _check_parameters(checked.plan, given, baseline))
+    problems = problems or [
+        *_check_parameters(checked.plan, given, baseline),
+        *_attempt(lambda: refuse_secrets(checked.plan.snapshot(), f"model {folder.model}")),
+    ]
+    return replace(checked, problems=problems)
 
 
 def publish_search_space(services: Services, plan: Plan, experiment_id: str) -> list[str]:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from include.errors import ConfigError, ProblemsError
 from include.finetune.settings import FinetuneSettings, GateRules
 from include.notices import TOPICS, Topic
+from include.search import yaml_document
 
 Hours = Annotated[float, Field(gt=0, le=24 * 365)]
 
@@ -99,10 +99,14 @@ def load(path: Path) -> ModelSettings:
 
 def parse(text: str, where: str) -> ModelSettings:
     """Read ``model.yml``; all problems at once as ProblemsError."""
-    try:
-        raw = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise ProblemsError("not a YAML file", [str(error)], where=where) from error
+    document = yaml_document.loads(text, where)
+    if document.duplicates:
+        twice = [
+            f"{'.'.join(map(str, key))}: stands there twice, in lines {first} and {second}"
+            for key, first, second in document.duplicates
+        ]
+        raise ProblemsError("the model's settings are wrong", twice, where=where)
+    raw = document.value or {}
     if not isinstance(raw, dict):
         raise ProblemsError("not a mapping", [f"found {type(raw).__name__}"], where=where)
     try:

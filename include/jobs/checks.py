@@ -74,7 +74,7 @@ def check_command(command: str, own: Mapping[str, str], training: Mapping[str, s
 def _workers(cluster: str) -> int | None:
     try:
         count = json.loads(cluster)["worker"]["count"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return count if isinstance(count, int) else None
 
@@ -171,6 +171,9 @@ class _Check:
             cluster = json.loads(text)
         except json.JSONDecodeError as error:
             self.problems.append(f"{self._at('cluster')} is not JSON: {error.msg} at character {error.pos}")
+            return
+        except (ValueError, RecursionError):
+            self.problems.append(f"{self._at('cluster')} is not JSON that can be read")
             return
         if not isinstance(cluster, dict) or not all(isinstance(v, dict) for v in cluster.values()):
             self.problems.append(

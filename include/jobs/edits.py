@@ -22,7 +22,7 @@ def parse_edits(text: str) -> dict[str, Any]:
         return {}
     try:
         edits = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         edits = _from_yaml(text)
     if not isinstance(edits, dict) or not all(isinstance(key, str) for key in edits):
         raise ConfigError('not a mapping of config paths to values, e.g. {"model_config.l2": 0.1}')

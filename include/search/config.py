@@ -15,7 +15,7 @@ from typing import Any
 
 from include.errors import ConfigError, EasyRecAutoMLError, ProblemsError
 from include.search import _config_keys as keys
-from include.search import _yaml, assessors, space, trial_command
+from include.search import assessors, space, trial_command, yaml_document
 from include.search.assessors import MODES
 from include.search.space import SearchSpace
 from include.search.trial_command import BEGIN, TrialCommand
@@ -82,7 +82,7 @@ def parse(text: str, path: str | Path) -> SearchConfig:
     Raises ConfigError when it isn't YAML, ProblemsError with every mistake, its line and key otherwise.
     """
     path = Path(path)
-    document = _yaml.loads(text, str(path))
+    document = yaml_document.loads(text, str(path))
     if not isinstance(document.value, dict):
         raise ConfigError(
             "config.yml must hold keys and values",
@@ -93,7 +93,7 @@ def parse(text: str, path: str | Path) -> SearchConfig:
 
 
 class _Reader:
-    def __init__(self, path: Path, document: _yaml.Document) -> None:
+    def __init__(self, path: Path, document: yaml_document.Document) -> None:
         self._path = path
         self._folder = path.parent
         self._lines = document.lines

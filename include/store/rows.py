@@ -18,6 +18,7 @@ from include.store.records import Event, Experiment, ExperimentState, Step, Step
 
 SYSTEM = "system"
 """Author of events that no person caused."""
+_MOST_TRIALS = 2**31
 
 
 def experiment_of(row: RowMapping) -> Experiment:
@@ -69,11 +70,9 @@ def lock_experiment(connection: Connection, experiment_id: str) -> RowMapping:
 
 def find_trial(connection: Connection, experiment_id: str, number: int) -> RowMapping:
     """The trial's row; NotFoundError when there is none."""
-    row = (
-        connection.execute(sa.select(schema.trial).where(*trial_key(experiment_id, number)))
-        .mappings()
-        .first()
-    )
+    query, row = sa.select(schema.trial).where(*trial_key(experiment_id, number)), None
+    if 0 <= number < _MOST_TRIALS:  # others no database can compare
+        row = connection.execute(query).mappings().first()
     if row is None:
         raise NotFoundError(f"experiment {experiment_id!r} has no trial {number}")
     return row

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -133,6 +132,7 @@ class CloseExperimentOperator(BaseOperator):
 
 def open_request(params: Mapping[str, Any]) -> OpenRequest:
     """The trigger form, read. Raises ConfigError for a field it can't use."""
+    from include.experiments.limits import duration
     from include.experiments.opening import OpenRequest
 
     hours = params.get("max_duration_hours")
@@ -146,7 +146,7 @@ def open_request(params: Mapping[str, Any]) -> OpenRequest:
         )
     return OpenRequest(
         trials=params.get("trials"),
-        max_duration=timedelta(hours=hours) if hours else None,
+        max_duration=None if hours is None else duration(hours),
         seed=params.get("seed"),
         extend=params.get("experiment") or None,
         custom_parameters=tuple(custom),

@@ -47,10 +47,10 @@ def loads(text: str, where: str) -> Document:
         raise ConfigError(
             f"not readable as YAML: {place}{error.problem or error.context}", where=where
         ) from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(
-            f"not readable as YAML: {str(error) or 'nested too deeply'}", where=where
-        ) from error
+    except RecursionError as error:
+        raise ConfigError("not readable as YAML: nested too deeply", where=where) from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"not readable as YAML: {error}", where=where) from error
     return Document(value, walk.lines, tuple(walk.duplicates))
 
 
