@@ -65,7 +65,8 @@ def main() -> int:
         since = time.monotonic()
         kills = {wanted[day - 1]: KILLS[kind] for kind, day in arguments.kill}
         for day in sorted(kills):
-            console.print(f"{_ago(began)} {kills[day](lab, day)}")
+            what = kills[day](lab, day)
+            console.print(f"{_ago(began)} {what}")
         outcomes = _follow(lab, wanted)
         seconds = time.monotonic() - since
         found = [_with_checkpoint(lab, each) for each in trainings(lab.sandbox.books(), MODEL)]
@@ -116,13 +117,13 @@ def kill_triggerer(lab: Lab, day: date) -> str:
         return train is not None and train["state"] == "deferred"
 
     lab.wait(watched, f"the training of {day} is watched", every=0.2)
-    lab.airflow.kill("triggerer")
+    lab.airflow.signal("triggerer")
     return f"killed the triggerer while it watched the job of {day}"
 
 
 def kill_scheduler(lab: Lab, day: date) -> str:
     _while_it_submits(lab, day)
-    lab.airflow.kill("scheduler")
+    lab.airflow.signal("scheduler")
     return f"killed the scheduler with all its tasks while the training of {day} was submitted"
 
 

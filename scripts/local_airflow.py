@@ -107,8 +107,8 @@ class LocalAirflow:
             raise AirflowDidNotStart(f"airflow {' '.join(arguments)}:\n{(done.stdout + done.stderr)[-3000:]}")
         return done.stdout
 
-    def start(self, component: str) -> int:
-        """Start one component and return its process id."""
+    def start(self, component: str, name: str = "") -> int:
+        """Start one component and return its process id; with a ``name`` (``triggerer@2``) one more of its kind."""
         with self._changing, (self.home / f"{component}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "airflow", component, *COMPONENTS[component]],
@@ -119,12 +119,12 @@ class LocalAirflow:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # its children go with it when its group is ended
             )
-            self._processes[component] = process
+            self._processes[name or component] = process
         return process.pid
 
-    def kill(self, component: str) -> None:
-        """``kill -9`` to a component and all its children, behind the service manager's back."""
-        _signal_group(self.pid(component), signal.SIGKILL)
+    def signal(self, component: str, how: signal.Signals = signal.SIGKILL) -> None:
+        """Signal a component and all its children, behind the service manager's back."""
+        _signal_group(self.pid(component), how)
 
     def _keep_up(self) -> None:
         while not self._over.wait(_RESTART_EVERY_S):
@@ -132,7 +132,7 @@ class LocalAirflow:
                 ended = {c: p for c, p in self._processes.items() if p.poll() is not None}
                 for component, process in ended.items():
                     _signal_group(process.pid, signal.SIGKILL)
-                    self.start(component)
+                    self.start(component.partition("@")[0], component)
 
     def stop(self, component: str, how: signal.Signals = signal.SIGTERM) -> None:
         """End a component with all its children; ``SIGKILL`` for a crash."""

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from benchmarks.chaos.sandbox_process import SandboxProcess
 from include.adapters.connections import MaxComputeCredentials
 from include.adapters.maxcompute import MaxComputeJobs
+from include.errors import EasyRecAutoMLError
 from include.finetune import calendar
 from include.jobs import ini
 from include.ports import JobPayload
@@ -60,6 +61,7 @@ class Lab:
     airflow: LocalAirflow
     sandbox: SandboxProcess
     store_url: sa.URL
+    airflow_url: sa.URL
     models: Path
     connected: ExperimentStore | None = field(default=None, repr=False)
 
@@ -77,7 +79,7 @@ class Lab:
         while True:
             try:
                 found = condition()
-            except (requests.RequestException, sa.exc.OperationalError):
+            except (requests.RequestException, sa.exc.OperationalError, EasyRecAutoMLError):
                 found = None
             if found:
                 return found
@@ -107,6 +109,17 @@ class Lab:
     def task(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any] | None:
         found = self.airflow.task_instances(dag_id, run_id)
         return next((t for t in found if t["task_id"] == task_id), None)
+
+    def task_instances(self, state: str) -> list[dict[str, Any]]:
+        """All task instances in this state, of any DAG."""
+        path = f"/dags/~/dagRuns/~/taskInstances?state={state}&limit=100"
+        return list(self.airflow.api("GET", path)["task_instances"])
+
+    def task_instance(self, task: Mapping[str, Any]) -> dict[str, Any]:
+        """The same task instance as it is now."""
+        path = f"/dags/{task['dag_id']}/dagRuns/{task['dag_run_id']}/taskInstances/{task['task_id']}"
+        mapped = f"/{task['map_index']}" if task["map_index"] >= 0 else ""
+        return dict(self.airflow.api("GET", path + mapped))
 
     def train_origin(self, model: str) -> str:
         """A first model trained by hand; the model_dir that the chain starts from."""
@@ -138,7 +151,8 @@ def running_lab(
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Lab]:
     """``models``: text of ``model.yml`` by name of the copies that are made of the demo's model folder."""
-    shutil.rmtree(folder, ignore_errors=True)
+    for name in ("models", "airflow"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     for name, settings in models.items():
         add_model(folder / "models", name, settings)
     with ExitStack() as stack:
@@ -167,7 +181,7 @@ def running_lab(
         stack.enter_context(airflow)
         for name in models:
             airflow.wait_for_dag(f"daily_finetune_{name}")
-        lab = Lab(airflow, sandbox, store_url, folder / "models")
+        lab = Lab(airflow, sandbox, store_url, airflow_url, folder / "models")
         yield lab
         if lab.connected is not None:
             lab.connected.close()

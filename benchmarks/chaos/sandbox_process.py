@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,6 +39,8 @@ class SandboxProcess:
         self.tables = TableStorage(self.folder / "tables")
         self._command = [*command, sys.executable, "-m", "include.sandbox", "--folder", str(self.folder)]
         self._command += ["--capacity", str(capacity), "--speed", str(speed)]
+        self.clock: Path | None = None
+        """Where libfaketime reads the service's clock from, when there is one."""
         self._data = data
         self._log = self.folder.with_suffix(".log")
         self._endpoints_file = self.folder.with_name("endpoints.json")
@@ -47,6 +50,9 @@ class SandboxProcess:
 
     def __enter__(self) -> SandboxProcess:
         self.folder.mkdir(parents=True, exist_ok=True)
+        for left in self.folder.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        self._endpoints_file.unlink(missing_ok=True)
         self._start("--data", self._data)
         try:
             until = time.monotonic() + _START_SECONDS

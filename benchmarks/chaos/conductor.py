@@ -1,0 +1,156 @@
+"""Carries a plan out while a search and a backfill go on, and waits for their end."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import requests
+import sqlalchemy as sa
+
+from benchmarks.chaos.kills import Kills
+from benchmarks.chaos.lab import Lab, LabError
+from benchmarks.chaos.outages import FAKETIME, Outages
+from benchmarks.chaos.people import People
+from benchmarks.chaos.plan import JOB, WIRE, Action
+from benchmarks.chaos.recovery import Recoveries
+from benchmarks.chaos.work import Work
+from include.errors import EasyRecAutoMLError
+
+_AWAY = (requests.RequestException, sa.exc.SQLAlchemyError, EasyRecAutoMLError, LabError)
+"""What asking says while what is asked is down: the next round asks again."""
+_MEND_EVERY_S = 10.0
+_MISSES = 40
+"""Rounds that an event waits for something it can happen to."""
+
+
+@dataclass
+class Record:
+    """What really happened. ``left_out``: events that could not happen, and why."""
+
+    events: Counter[str] = field(default_factory=Counter)
+    wire: Counter[str] = field(default_factory=Counter)
+    left_out: list[str] = field(default_factory=list)
+    mended_days: int = 0
+
+    @property
+    def faults(self) -> int:
+        return sum(self.events.values()) + sum(self.wire.values())
+
+
+class Conductor:
+    def __init__(
+        self, lab: Lab, work: Work, people: People, outages: Outages, *, disk: bool, outage_seconds: float
+    ) -> None:
+        """``disk``: whether the sandbox has a disk of its own, which may be filled."""
+        self._lab = lab
+        self._work = work
+        self._people = people
+        self._outages = outages
+        self._outage_seconds = outage_seconds
+        self.record = Record()
+        self.recoveries = Recoveries()
+        kills = Kills(lab, self.recoveries)
+        self._events: dict[str, Callable[[random.Random], str]] = {
+            "kill task": lambda dice: kills.task(dice, supervisor=False),
+            "kill supervisor": lambda dice: kills.task(dice, supervisor=True),
+            "kill triggerer": lambda _: kills.component("triggerer"),
+            "kill scheduler": lambda _: kills.component("scheduler"),
+            "kill api-server": lambda _: kills.component("api-server"),
+            "kill sandbox": lambda dice: self._keeping_faults(lambda: kills.sandbox(dice)),
+            "freeze triggerer": kills.freeze_triggerer,
+            "clear trial": lambda dice: people.clear(dice, work.search_dag, "trial"),
+            "fail trial": lambda dice: people.fail(dice, work.search_dag, "trial"),
+            "fail trial unwatched": people.fail_unwatched,
+            "clear day": lambda dice: people.clear(dice, work.days_dag, "train"),
+            "fail day": lambda dice: people.fail(dice, work.days_dag, "train"),
+            "fail run": people.fail_run,
+            "store locked": lambda _: self._outage(outages.store_locked),
+            "store down": lambda _: self._outage(outages.store_down),
+        }
+        if disk:
+            self._events["disk full"] = lambda _: self._outage(outages.disk_full, 15.0)
+        if FAKETIME.exists() and lab.sandbox.clock is not None:
+            self._events["clock step"] = self._clock_step
+
+    def run(self, plan: tuple[Action, ...], *, minutes: float) -> None:
+        """Until all work has ended. After ``minutes`` nothing more is injected. Raises LabError when
+        the work does not end in twice that time."""
+        waiting, missed, since, mended = list(plan), 0, time.monotonic(), 0.0
+        while True:
+            passed = time.monotonic() - since
+            if passed > 120 * minutes:
+                raise LabError(f"not ended after {passed / 60:.0f} minutes: {self._work.open()}")
+            try:
+                if self._work.is_over():
+                    break
+                progress = self._work.progress() if passed < 60 * minutes else 0.0
+                waiting = self._inject([a for a in waiting if a.kind in (WIRE, JOB)], progress) + [
+                    a for a in waiting if a.kind not in (WIRE, JOB)
+                ]
+                due = [a for a in waiting if a.kind not in (WIRE, JOB) and a.at <= progress]
+                if due and not self._outages.any:
+                    done = self._do(due[0])
+                    missed = 0 if done else missed + 1
+                    if done or missed > _MISSES:
+                        waiting.remove(due[0])
+                        missed = 0
+                if time.monotonic() - mended > _MEND_EVERY_S:
+                    self.record.mended_days += self._people.mend_failed_days()
+                    mended = time.monotonic()
+            except _AWAY as error:
+                _say(f"  (away: {str(error).splitlines()[0][:110]})")
+            self.recoveries.tick()
+            time.sleep(0.5)
+        self._outages.wait()
+        self._count_wire()
+        self.record.left_out += [a.kind for a in waiting if a.kind not in (WIRE, JOB)]
+        self._lab.sandbox.control("DELETE", "/faults")
+
+    def _inject(self, faults: list[Action], progress: float) -> list[Action]:
+        due = [a for a in faults if a.at <= progress]
+        if due:
+            self._lab.sandbox.fault(*(a.options for a in due))
+        return [a for a in faults if a not in due]
+
+    def _do(self, action: Action) -> bool:
+        """Whether it could happen now."""
+        if action.kind not in self._events:
+            self.record.left_out.append(f"{action.kind} (not possible on this machine)")
+            return True
+        what = self._events[action.kind](random.Random(action.options["seed"]))
+        if what:
+            self.record.events[action.kind] += 1
+            _say(f"{action.kind}: {what}")
+        return bool(what)
+
+    def _outage(self, work: Callable[[float], None], seconds: float = 0.0) -> str:
+        seconds = seconds or self._outage_seconds
+        self._outages.start(work, seconds)
+        return f"{seconds:.0f} s"
+
+    def _clock_step(self, dice: random.Random) -> str:
+        step = dice.choice((-90, -30, 30, 90))
+        assert self._lab.sandbox.clock is not None
+        self._lab.sandbox.clock.write_text(f"{step:+d}s\n")
+        return f"the service's clock stands {step:+d} s"
+
+    def _keeping_faults(self, work: Callable[[], str]) -> str:
+        """A killed sandbox forgets its faults and counts."""
+        waiting = self._count_wire()
+        done = work()
+        if waiting:
+            self._lab.sandbox.fault(*waiting)
+        return done
+
+    def _count_wire(self) -> list[dict[str, object]]:
+        state = self._lab.sandbox.control("GET", "/faults")
+        self.record.wire.update(state["injected"])
+        return list(state["waiting"])
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
