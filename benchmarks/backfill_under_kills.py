@@ -117,13 +117,13 @@ def kill_triggerer(lab: Lab, day: date) -> str:
         return train is not None and train["state"] == "deferred"
 
     lab.wait(watched, f"the training of {day} is watched", every=0.2)
-    lab.airflow.signal("triggerer")
+    lab.airflow.send("triggerer")
     return f"killed the triggerer while it watched the job of {day}"
 
 
 def kill_scheduler(lab: Lab, day: date) -> str:
     _while_it_submits(lab, day)
-    lab.airflow.signal("scheduler")
+    lab.airflow.send("scheduler")
     return f"killed the scheduler with all its tasks while the training of {day} was submitted"
 
 

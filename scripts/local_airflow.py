@@ -122,7 +122,7 @@ class LocalAirflow:
             self._processes[name or component] = process
         return process.pid
 
-    def signal(self, component: str, how: signal.Signals = signal.SIGKILL) -> None:
+    def send(self, component: str, how: signal.Signals = signal.SIGKILL) -> None:
         """Signal a component and all its children, behind the service manager's back."""
         _signal_group(self.pid(component), how)
 

@@ -54,7 +54,7 @@ class Kills:
         """The scheduler (with its tasks), the triggerer or the API server."""
         watched = self._lab.task_instances("deferred") if name == "triggerer" else []
         killed = time.time()
-        self._lab.airflow.signal(name)
+        self._lab.airflow.send(name)
         if name == "scheduler":
             self._recoveries.watch(name, lambda: self._a_task_started_after(killed))
         elif name == "api-server":
@@ -67,10 +67,10 @@ class Kills:
     def freeze_triggerer(self, _: random.Random) -> str:
         """It stands still past the threshold, another one takes its triggers over, then it goes on."""
         airflow = self._lab.airflow
-        airflow.signal("triggerer", signal.SIGSTOP)
+        airflow.send("triggerer", signal.SIGSTOP)
         airflow.start("triggerer", "triggerer@2")
         time.sleep(_FREEZE_S)
-        airflow.signal("triggerer", signal.SIGCONT)
+        airflow.send("triggerer", signal.SIGCONT)
         time.sleep(8)
         airflow.stop("triggerer@2")
         return f"{_FREEZE_S:.0f} s"
