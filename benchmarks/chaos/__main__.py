@@ -41,7 +41,7 @@ def main() -> int:
     began = time.monotonic()
     with ExitStack() as stack:
         disk = stack.enter_context(small_disk(folder / "sandbox"))
-        lab = stack.enter_context(running_lab(folder, SETTINGS, speed=0.5))
+        lab = stack.enter_context(running_lab(folder, SETTINGS, speed=0.5, faketime=True))
         work = Work(lab, arguments.trials, arguments.days)
         people = People(lab, search=work.search_dag, days=work.days_dag)
         outages = Outages(lab.store_url, lab.airflow_url, folder / "sandbox")

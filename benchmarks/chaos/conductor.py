@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from benchmarks.chaos.kills import Kills
 from benchmarks.chaos.lab import Lab, LabError
-from benchmarks.chaos.outages import FAKETIME, Outages
+from benchmarks.chaos.outages import Outages
 from benchmarks.chaos.people import People
 from benchmarks.chaos.plan import JOB, WIRE, Action
 from benchmarks.chaos.recovery import Recoveries
@@ -73,7 +73,7 @@ class Conductor:
         }
         if disk:
             self._events["disk full"] = lambda _: self._outage(outages.disk_full, 15.0)
-        if FAKETIME.exists() and lab.sandbox.clock is not None:
+        if lab.sandbox.clock is not None:
             self._events["clock step"] = self._clock_step
 
     def run(self, plan: tuple[Action, ...], *, minutes: float) -> None:

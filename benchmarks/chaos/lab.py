@@ -147,6 +147,7 @@ def running_lab(
     data: str = "synthetic",
     capacity: int = 4,
     speed: float = 0.0,
+    faketime: bool = False,
     parallelism: int = 6,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Lab]:
@@ -159,7 +160,7 @@ def running_lab(
         new_database = stack.enter_context(local_postgres())
         airflow_url, store_url = new_database(), new_database()
         sandbox = stack.enter_context(
-            SandboxProcess(folder / "sandbox", data=data, capacity=capacity, speed=speed)
+            SandboxProcess(folder / "sandbox", data=data, capacity=capacity, speed=speed, faketime=faketime)
         )
         for name in models:
             config = (SOURCE / "pipeline.config").read_bytes()

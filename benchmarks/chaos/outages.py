@@ -1,4 +1,4 @@
-"""Things that are away for a while: the store, the sandbox's disk, the right time. Each ends by itself."""
+"""Things that are away for a while: the store, the sandbox's disk. Each ends by itself."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
-
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 
 class Outages:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from include.sandbox.tables import TableStorage
 
 ROOT = Path(__file__).resolve().parents[2]
 _START_SECONDS = 240
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 
 class SandboxDidNotStart(RuntimeError):
@@ -31,16 +33,16 @@ class SandboxProcess:
     """Context manager. ``folder`` keeps everything, so that a killed one goes on where it was."""
 
     def __init__(
-        self, folder: Path, *, data: str, capacity: int, speed: float, command: Sequence[str] = ()
+        self, folder: Path, *, data: str, capacity: int, speed: float, faketime: bool = False
     ) -> None:
-        """``data``: ``movielens`` or ``synthetic``. ``command``: what runs the sandbox's, before it."""
+        """``data``: ``movielens`` or ``synthetic``. ``faketime``: its clock can be set, see ``clock``."""
         self.folder = folder.resolve()
         self.buckets = BucketStorage(self.folder / "oss")
         self.tables = TableStorage(self.folder / "tables")
-        self._command = [*command, sys.executable, "-m", "include.sandbox", "--folder", str(self.folder)]
+        self.clock: Path | None = self.folder.with_name("clock") if faketime and FAKETIME.exists() else None
+        """What libfaketime reads the service's clock from (``+30s``), where there is one."""
+        self._command = [sys.executable, "-m", "include.sandbox", "--folder", str(self.folder)]
         self._command += ["--capacity", str(capacity), "--speed", str(speed)]
-        self.clock: Path | None = None
-        """Where libfaketime reads the service's clock from, when there is one."""
         self._data = data
         self._log = self.folder.with_suffix(".log")
         self._endpoints_file = self.folder.with_name("endpoints.json")
@@ -53,6 +55,8 @@ class SandboxProcess:
         for left in self.folder.iterdir():
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         self._endpoints_file.unlink(missing_ok=True)
+        if self.clock is not None:
+            self.clock.write_text("+0s\n")
         self._start("--data", self._data)
         try:
             until = time.monotonic() + _START_SECONDS
@@ -128,10 +132,21 @@ class SandboxProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
+                env={**os.environ, **self._faketime()},
                 cwd=ROOT,
                 start_new_session=True,
             )
         self.starts.append(time.time())
+
+    def _faketime(self) -> dict[str, str]:
+        if self.clock is None:
+            return {}
+        return {
+            "LD_PRELOAD": str(FAKETIME),
+            "FAKETIME_TIMESTAMP_FILE": str(self.clock),
+            "FAKETIME_CACHE_DURATION": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
 
     def _keep_up(self) -> None:
         while not self._over.wait(1.0):
