@@ -30,7 +30,7 @@ from benchmarks.chaos.plan import EVENTS, make_plan
 from benchmarks.chaos.work import DAYS_MODEL, SETTINGS, WEIGHTS, Work
 
 _SETTLE_ROUNDS = 8
-"""Rounds of reconcile at the end, 30 s apart: it leaves alone what changed in the last two minutes."""
+"""Rounds of reconcile at the end, 30 s apart: it leaves alone what changed just now."""
 console = Console(width=110, highlight=False)
 
 

@@ -118,8 +118,8 @@ def reasons_are_true(evidence: Evidence) -> Found:
     for step in sorted(evidence.steps, key=lambda s: (s.epoch, s.attempt)):
         last[step.experiment, step.trial] = step
     for trial in evidence.trials:
-        step = last.get((trial.experiment, trial.number))
-        job = jobs.get(step.key) if step is not None else None
+        known = last.get((trial.experiment, trial.number))
+        job = jobs.get(known.key) if known is not None else None
         wrong = _untrue(trial, job, evidence)
         if wrong:
             yield _name(trial), wrong

@@ -61,7 +61,16 @@ def collect(
 
 
 def _jobs(books: Mapping[str, Any]) -> Iterator[Job]:
-    started = Counter(entry["instance"] for entry in books["ledger"] if entry["event"] == "started")
+    started: Counter[str] = Counter()
+    began: dict[str, int] = {}
+    over: dict[str, int] = {}
+    for line, entry in enumerate(books["ledger"]):
+        if entry["event"] == "started":
+            started[entry["instance"]] += 1
+        elif entry["event"] == "submitted":
+            began.setdefault(entry["instance"], line)
+        elif entry["event"] in ("stopped", "ended"):
+            over.setdefault(entry["instance"], line)
     for each in books["instances"]:
         if each["kind"] == "XFlow":
             yield Job(
@@ -69,8 +78,8 @@ def _jobs(books: Mapping[str, Any]) -> Iterator[Job]:
                 key=each["guid"],
                 model_dir=each["parameters"].get("model_dir", "").rstrip("/"),
                 status=each["status"],
-                started=each["started"],
-                ended=each["ended"],
+                started=began[each["id"]],
+                ended=None if each["ended"] is None else over.get(each["id"], began[each["id"]]),
                 processes=started[each["id"]],
                 trains=each["parameters"].get("cmd") == "train",
                 by_store="by-hand" not in each["settings"],

@@ -23,6 +23,8 @@ from include.errors import EasyRecAutoMLError
 _AWAY = (requests.RequestException, sa.exc.SQLAlchemyError, EasyRecAutoMLError, LabError)
 """What asking says while what is asked is down: the next round asks again."""
 _MEND_EVERY_S = 10.0
+_EVENT_EVERY_S = 6.0
+"""Apart enough that each kill meets work that goes on."""
 _MISSES = 40
 """Rounds that an event waits for something it can happen to."""
 
@@ -35,6 +37,8 @@ class Record:
     wire: Counter[str] = field(default_factory=Counter)
     left_out: list[str] = field(default_factory=list)
     mended_days: int = 0
+    away: Counter[str] = field(default_factory=Counter)
+    """Rounds in which something that the suite itself asks did not answer."""
 
     @property
     def faults(self) -> int:
@@ -79,7 +83,7 @@ class Conductor:
     def run(self, plan: tuple[Action, ...], *, minutes: float) -> None:
         """Until all work has ended. After ``minutes`` nothing more is injected. Raises LabError when
         the work does not end in twice that time."""
-        waiting, missed, since, mended = list(plan), 0, time.monotonic(), 0.0
+        waiting, missed, since, mended, last_event = list(plan), 0, time.monotonic(), 0.0, 0.0
         while True:
             passed = time.monotonic() - since
             if passed > 120 * minutes:
@@ -92,8 +96,9 @@ class Conductor:
                     a for a in waiting if a.kind not in (WIRE, JOB)
                 ]
                 due = [a for a in waiting if a.kind not in (WIRE, JOB) and a.at <= progress]
-                if due and not self._outages.any:
+                if due and not self._outages.any and time.monotonic() - last_event > _EVENT_EVERY_S:
                     done = self._do(due[0])
+                    last_event = time.monotonic() if done else last_event
                     missed = 0 if done else missed + 1
                     if done or missed > _MISSES:
                         waiting.remove(due[0])
@@ -102,7 +107,7 @@ class Conductor:
                     self.record.mended_days += self._people.mend_failed_days()
                     mended = time.monotonic()
             except _AWAY as error:
-                _say(f"  (away: {str(error).splitlines()[0][:110]})")
+                self.record.away[type(error).__name__] += 1
             self.recoveries.tick()
             time.sleep(0.5)
         self._outages.wait()

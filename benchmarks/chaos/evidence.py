@@ -15,8 +15,9 @@ class Job:
     model_dir: str
     status: str
     """``Running``, ``Success``, ``Failed`` or ``Cancelled``, as the service says it."""
-    started: float
-    ended: float | None
+    started: int
+    ended: int | None
+    """Lines of the service's ledger: its order holds when clocks are set back, too."""
     processes: int
     """How many times a process was started for it."""
     trains: bool = True

@@ -15,6 +15,7 @@ from include.store import DayState, current_days
 
 SEARCH_MODEL, DAYS_MODEL = "clicks", "shop"
 RECONCILE = "easyrec_reconcile"
+_GRACE_MINUTES = 0.5
 _ENDED = ("success", "failed")
 _COMMON = """
 poll_seconds: 1
@@ -104,7 +105,7 @@ class Work:
             airflow.api("GET", f"/dags/{RECONCILE}")
         except requests.HTTPError:
             return ""
-        run_id = airflow.trigger(RECONCILE, {})
+        run_id = airflow.trigger(RECONCILE, {"grace_minutes": _GRACE_MINUTES})
 
         def state() -> str | None:
             with contextlib.suppress(requests.RequestException):

@@ -19,11 +19,11 @@ FOLDER = "oss://b/m/model/search_0"
 DAY = "oss://b/m/finetune/19971119_model"
 NEXT_DAY = "oss://b/m/finetune/19971120_model"
 TASK = ("begin_search_m", "run", "trial", 0)
-JOB = Job("j0", "k0", FOLDER, "Success", 1.0, 2.0, 1)
+JOB = Job("j0", "k0", FOLDER, "Success", 1, 2, 1)
 STEP = StepRow("k0", "search", 0, 0, 0, "j0", "SUCCEEDED", "", FOLDER)
 TRIAL = TrialRow("search", 0, TASK, 0, "SUCCEEDED", "", 0.7, told=True)
-FIRST_DAY_JOB = Job("d1", "kd1", DAY, "Success", 10.0, 20.0, 1, by_store=False)
-NEXT_DAY_JOB = Job("d2", "kd2", NEXT_DAY, "Success", 30.0, 40.0, 1, by_store=False)
+FIRST_DAY_JOB = Job("d1", "kd1", DAY, "Success", 10, 20, 1, by_store=False)
+NEXT_DAY_JOB = Job("d2", "kd2", NEXT_DAY, "Success", 30, 40, 1, by_store=False)
 GOOD = Evidence(
     jobs=[JOB, FIRST_DAY_JOB, NEXT_DAY_JOB],
     steps=[STEP],
@@ -155,7 +155,7 @@ WRONG = {
         "left by no job",
     ),
     "two days that train at once": (
-        replace(GOOD, jobs=[JOB, FIRST_DAY_JOB, replace(NEXT_DAY_JOB, started=15.0)]),
+        replace(GOOD, jobs=[JOB, FIRST_DAY_JOB, replace(NEXT_DAY_JOB, started=15)]),
         "one chain of days",
         "before",
     ),
