@@ -138,7 +138,7 @@ class Conductor:
         return f"{seconds:.0f} s"
 
     def _clock_step(self, dice: random.Random) -> str:
-        step = dice.choice((-90, -30, 30, 90))
+        step = dice.choice((-40, -20, 20, 40))
         assert self._lab.sandbox.clock is not None
         self._lab.sandbox.clock.write_text(f"{step:+d}s\n")
         return f"the service's clock stands {step:+d} s"

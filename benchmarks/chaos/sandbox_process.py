@@ -22,6 +22,12 @@ from include.sandbox.tables import TableStorage
 
 ROOT = Path(__file__).resolve().parents[2]
 _START_SECONDS = 240
+_PROGRAM = """
+import os, runpy
+os.environ.pop("LD_PRELOAD", None)
+runpy.run_module("include.sandbox", None, "__main__", True)
+"""
+"""``python -m include.sandbox`` whose jobs keep the machine's clock: libfaketime breaks Python's ``time.sleep``."""
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 
@@ -41,7 +47,7 @@ class SandboxProcess:
         self.tables = TableStorage(self.folder / "tables")
         self.clock: Path | None = self.folder.with_name("clock") if faketime and FAKETIME.exists() else None
         """What libfaketime reads the service's clock from (``+30s``), where there is one."""
-        self._command = [sys.executable, "-m", "include.sandbox", "--folder", str(self.folder)]
+        self._command = [sys.executable, "-c", _PROGRAM, "--folder", str(self.folder)]
         self._command += ["--capacity", str(capacity), "--speed", str(speed)]
         self._data = data
         self._log = self.folder.with_suffix(".log")

@@ -19,11 +19,11 @@ _GRACE_MINUTES = 0.5
 _ENDED = ("success", "failed")
 _COMMON = """
 poll_seconds: 1
-max_training_hours: 0.02
+max_training_hours: 0.03
 max_waiting_hours: 0.2
 lost_answer_seconds: 6
 """
-"""A job that hangs is stopped after 72 s."""
+"""A job that hangs is stopped after 108 s; the service's clock may be 40 s off."""
 SETTINGS = {
     SEARCH_MODEL: _COMMON + "max_trial_retries: 2\n",
     DAYS_MODEL: f"""{_COMMON}max_trial_retries: 2
