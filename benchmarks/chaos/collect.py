@@ -5,17 +5,35 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from tensorboard.compat.proto import event_pb2
 
 from benchmarks.chaos.evidence import DayRow, Evidence, Job, StepRow, TrialRow
-from benchmarks.chaos.lab import Lab
 from include.pipeline_config import values_at
-from include.store import SEARCHES, Experiment
+from include.sandbox.oss.storage import BucketStorage
+from include.store import SEARCHES, Experiment, ExperimentStore
 
 _CHECKPOINT = "train_config.fine_tune_checkpoint"
 _HEAD, _CHECKSUM = 12, 4
+
+
+class Service(Protocol):
+    """What the service itself knows: its books, and the objects on its disk."""
+
+    buckets: BucketStorage
+
+    def books(self) -> dict[str, Any]: ...
+
+    def read(self, url: str) -> bytes: ...
+
+
+class Lab(Protocol):
+    @property
+    def sandbox(self) -> Service: ...
+
+    @property
+    def store(self) -> ExperimentStore: ...
 
 
 def collect(
@@ -31,7 +49,7 @@ def collect(
     """``model``: whose days are audited. ``weights``: the objective's, by tag."""
     books = lab.sandbox.books()
     health = books["jobs"]
-    jobs = list(_jobs(books))
+    jobs = list(_jobs(books, lab.store.uuid))
     store, steps, trials, results = lab.store, [], [], {}
     for experiment in store.experiments():
         steps += _steps(lab, experiment)
@@ -60,7 +78,7 @@ def collect(
     )
 
 
-def _jobs(books: Mapping[str, Any]) -> Iterator[Job]:
+def _jobs(books: Mapping[str, Any], uuid: str) -> Iterator[Job]:
     started: Counter[str] = Counter()
     began: dict[str, int] = {}
     over: dict[str, int] = {}
@@ -82,7 +100,7 @@ def _jobs(books: Mapping[str, Any]) -> Iterator[Job]:
                 ended=None if each["ended"] is None else over.get(each["id"], began[each["id"]]),
                 processes=started[each["id"]],
                 trains=each["parameters"].get("cmd") == "train",
-                by_store="by-hand" not in each["settings"],
+                by_store=uuid in each["settings"],
             )
 
 
