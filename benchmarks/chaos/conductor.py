@@ -55,6 +55,10 @@ class Conductor:
         self._people = people
         self._outages = outages
         self._outage_seconds = outage_seconds
+        self._faults: list[Action] = []
+        self._waiting: list[Action] = []
+        self._missed = 0
+        self._last_event = self._mended = 0.0
         self.record = Record()
         self.recoveries = Recoveries()
         kills = Kills(lab, self.recoveries)
@@ -83,43 +87,59 @@ class Conductor:
     def run(self, plan: tuple[Action, ...], *, minutes: float) -> None:
         """Until all work has ended. After ``minutes`` nothing more is injected. Raises LabError when
         the work does not end in twice that time."""
-        waiting, missed, since, mended, last_event = list(plan), 0, time.monotonic(), 0.0, 0.0
-        while True:
+        self._faults = [action for action in plan if action.kind in (WIRE, JOB)]
+        self._waiting = [action for action in plan if action.kind not in (WIRE, JOB)]
+        since, over = time.monotonic(), False
+        while not over:
             passed = time.monotonic() - since
             if passed > 120 * minutes:
                 raise LabError(f"not ended after {passed / 60:.0f} minutes: {self._work.open()}")
             try:
-                if self._work.is_over():
-                    break
-                progress = self._work.progress() if passed < 60 * minutes else 0.0
-                waiting = self._inject([a for a in waiting if a.kind in (WIRE, JOB)], progress) + [
-                    a for a in waiting if a.kind not in (WIRE, JOB)
-                ]
-                due = [a for a in waiting if a.kind not in (WIRE, JOB) and a.at <= progress]
-                if due and not self._outages.any and time.monotonic() - last_event > _EVENT_EVERY_S:
-                    done = self._do(due[0])
-                    last_event = time.monotonic() if done else last_event
-                    missed = 0 if done else missed + 1
-                    if done or missed > _MISSES:
-                        waiting.remove(due[0])
-                        missed = 0
-                if time.monotonic() - mended > _MEND_EVERY_S:
-                    self.record.mended_days += self._people.mend_failed_days()
-                    mended = time.monotonic()
+                over = self._round(injects=passed < 60 * minutes)
             except _AWAY as error:
                 self.record.away[type(error).__name__] += 1
             self.recoveries.tick()
             time.sleep(0.5)
         self._outages.wait()
         self._count_wire()
-        self.record.left_out += [a.kind for a in waiting if a.kind not in (WIRE, JOB)]
+        self.record.left_out += [action.kind for action in self._waiting]
         self._lab.sandbox.control("DELETE", "/faults")
 
-    def _inject(self, faults: list[Action], progress: float) -> list[Action]:
-        due = [a for a in faults if a.at <= progress]
+    def _round(self, *, injects: bool) -> bool:
+        """Whether all work has ended."""
+        if self._work.is_over():
+            return True
+        if injects:
+            progress = self._work.progress()
+            self._inject(progress)
+            self._next_event(progress)
+        if time.monotonic() - self._mended > _MEND_EVERY_S:
+            self.record.mended_days += self._people.mend_failed_days()
+            self._mended = time.monotonic()
+        return False
+
+    def _inject(self, progress: float) -> None:
+        due = [action for action in self._faults if action.at <= progress]
         if due:
-            self._lab.sandbox.fault(*(a.options for a in due))
-        return [a for a in faults if a not in due]
+            self._lab.sandbox.fault(*(action.options for action in due))
+            self._faults = [action for action in self._faults if action.at > progress]
+
+    def _next_event(self, progress: float) -> None:
+        """One at a time, and none while something is away; one that finds nothing to happen to waits."""
+        if not self._waiting or self._waiting[0].at > progress or self._outages.any:
+            return
+        if time.monotonic() - self._last_event < _EVENT_EVERY_S:
+            return
+        action = self._waiting[0]
+        if self._do(action):
+            self._last_event = time.monotonic()
+        else:
+            self._missed += 1
+            if self._missed <= _MISSES:
+                return
+            self.record.left_out.append(action.kind)
+        self._missed = 0
+        self._waiting.pop(0)
 
     def _do(self, action: Action) -> bool:
         """Whether it could happen now."""
