@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -31,6 +32,7 @@ COMPONENTS: dict[str, tuple[str, ...]] = {
     "dag-processor": (),
 }
 USER = "admin"
+_RESTART_EVERY_S = 1.0
 
 
 class AirflowDidNotStart(RuntimeError):
@@ -38,7 +40,11 @@ class AirflowDidNotStart(RuntimeError):
 
 
 class LocalAirflow:
-    """Context manager. ``environment`` is added to every component's (e.g. ``AIRFLOW_CONN_…``)."""
+    """Context manager. ``environment`` is added to every component's (e.g. ``AIRFLOW_CONN_…``).
+
+    ``restarts``: a component that ends is started again, and what is left of its children is killed, as a
+    service manager does; without it, ``wait`` fails when one has ended.
+    """
 
     def __init__(
         self,
@@ -47,11 +53,16 @@ class LocalAirflow:
         environment: Mapping[str, str] | None = None,
         database_url: str | None = None,
         parallelism: int = 8,
+        restarts: bool = False,
     ) -> None:
         self.home = home.resolve()
         self.port = _free_port()
         self.password = secrets.token_urlsafe(9)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._restarts = restarts
+        self._changing = threading.RLock()
+        """Held while ``_processes`` changes."""
+        self._over = threading.Event()
         self._token = ""
         self.environment = self._make_environment(environment or {}, database_url, parallelism)
 
@@ -64,6 +75,8 @@ class LocalAirflow:
             self.migrate()
             for component in COMPONENTS:
                 self.start(component)
+            if self._restarts:
+                threading.Thread(target=self._keep_up, name="service-manager", daemon=True).start()
             self.wait_for_api()
         except BaseException:
             self.stop_all()
@@ -94,9 +107,9 @@ class LocalAirflow:
             raise AirflowDidNotStart(f"airflow {' '.join(arguments)}:\n{(done.stdout + done.stderr)[-3000:]}")
         return done.stdout
 
-    def start(self, component: str) -> int:
-        """Start one component and return its process id."""
-        with (self.home / f"{component}.log").open("ab") as log:
+    def start(self, component: str, name: str = "") -> int:
+        """Start one component and return its process id; with a ``name`` (``triggerer@2``) one more of its kind."""
+        with self._changing, (self.home / f"{component}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "airflow", component, *COMPONENTS[component]],
                 env=self.environment,
@@ -106,12 +119,25 @@ class LocalAirflow:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # its children go with it when its group is ended
             )
-        self._processes[component] = process
+            self._processes[name or component] = process
         return process.pid
+
+    def send(self, component: str, how: signal.Signals = signal.SIGKILL) -> None:
+        """Signal a component and all its children, behind the service manager's back."""
+        _signal_group(self.pid(component), how)
+
+    def _keep_up(self) -> None:
+        while not self._over.wait(_RESTART_EVERY_S):
+            with self._changing:
+                ended = {c: p for c, p in self._processes.items() if p.poll() is not None}
+                for component, process in ended.items():
+                    _signal_group(process.pid, signal.SIGKILL)
+                    self.start(component.partition("@")[0], component)
 
     def stop(self, component: str, how: signal.Signals = signal.SIGTERM) -> None:
         """End a component with all its children; ``SIGKILL`` for a crash."""
-        process = self._processes.pop(component)
+        with self._changing:
+            process = self._processes.pop(component)
         _signal_group(process.pid, how)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=15)
@@ -119,8 +145,10 @@ class LocalAirflow:
         process.wait()
 
     def stop_all(self) -> None:
-        for process in self._processes.values():
-            _signal_group(process.pid, signal.SIGTERM)
+        self._over.set()
+        with self._changing:
+            for process in self._processes.values():
+                _signal_group(process.pid, signal.SIGTERM)
         for component in list(self._processes):
             self.stop(component)
 
@@ -142,7 +170,8 @@ class LocalAirflow:
             found = condition()
             if found:
                 return found
-            ended = [c for c, p in self._processes.items() if p.poll() is not None]
+            ended = [c for c, p in list(self._processes.items()) if p.poll() is not None]
+            ended = [] if self._restarts else ended
             if ended or time.monotonic() > until:
                 shown = ended or [c for c in COMPONENTS if (self.home / f"{c}.log").exists()]
                 why = f"{', '.join(ended)} ended" if ended else f"not within {seconds:.0f} s"
@@ -155,6 +184,15 @@ class LocalAirflow:
 
     def api(self, method: str, path: str, body: Any = None) -> Any:
         """One call of Airflow's public REST API as the admin user; raises on an error status."""
+        answer = self.request(method, path, body)
+        if not answer.ok:
+            raise requests.HTTPError(
+                f"{method} {path}: {answer.status_code} {answer.text[:500]}", response=answer
+            )
+        return answer.json() if answer.content else None
+
+    def request(self, method: str, path: str, body: Any = None) -> requests.Response:
+        """As ``api``, whatever the status."""
         if not self._token:
             answer = requests.post(
                 f"{self.url}/auth/token", json={"username": USER, "password": self.password}, timeout=30
@@ -162,12 +200,7 @@ class LocalAirflow:
             answer.raise_for_status()
             self._token = answer.json()["access_token"]
         headers = {"Authorization": f"Bearer {self._token}"}
-        answer = requests.request(method, f"{self.url}/api/v2{path}", json=body, headers=headers, timeout=30)
-        if not answer.ok:
-            raise requests.HTTPError(
-                f"{method} {path}: {answer.status_code} {answer.text[:500]}", response=answer
-            )
-        return answer.json() if answer.content else None
+        return requests.request(method, f"{self.url}/api/v2{path}", json=body, headers=headers, timeout=30)
 
     def wait_for_dag(self, dag_id: str, seconds: float = 90) -> None:
         def known() -> bool:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from include.errors import ConfigError
-from include.sandbox.faults import Fault, FaultBook
+from include.sandbox.faults import CONTROL, Fault, FaultBook
 from include.sandbox.jobs import Jobs
 from include.sandbox.ledger import Ledger
 from include.sandbox.maxcompute.instances import Instances
@@ -16,7 +16,7 @@ from include.sandbox.maxcompute.service import MaxComputeService
 from include.sandbox.server import Request, Response, Served, ServiceError
 from include.sandbox.signatures import Accounts
 
-PREFIX = "/_sandbox"
+PREFIX = CONTROL
 _SWITCHES: dict[str, type] = {"capacity": int, "guid_dedup": bool, "page_size": int}
 
 

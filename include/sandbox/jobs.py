@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from include.sandbox.faults import FaultBook
@@ -73,6 +74,8 @@ class Jobs:
         self._changed = threading.Condition()
         self._waiting: dict[str, tuple[dict[str, str], float]] = {}
         self._running: dict[str, _Process] = {}
+        self._reports: list[Callable[[], None]] = []
+        """What ``started`` and ``ended`` are still to be told."""
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="sandbox-jobs", daemon=True)
 
@@ -146,7 +149,7 @@ class Jobs:
                 if self._closing and not self._running:
                     return
                 if not self._may_start():
-                    self._changed.wait(_POLL_S if self._running else None)
+                    self._changed.wait(_POLL_S if self._running or self._reports else None)
                 over = [(job_id, end) for job_id, each in self._running.items() if (end := each.poll())]
                 for job_id, _ in over:
                     del self._running[job_id]
@@ -157,10 +160,19 @@ class Jobs:
                     except OSError as error:
                         over.append((job_id, JobEnd(None, f"no process: {error}", time.time())))
                 due = [job_id for job_id in due if job_id in self._running]
-            for job_id, end in over:
-                self._ended(job_id, end)
-            for job_id in due:
-                self._started(job_id)
+            self._reports += [partial(self._ended, job_id, end) for job_id, end in over]
+            self._reports += [partial(self._started, job_id) for job_id in due]
+            self._report()
+
+    def _report(self) -> None:
+        """In order. What can't be kept now (the disk is full) is told again in the next round."""
+        while self._reports:
+            try:
+                self._reports[0]()
+            except OSError as error:
+                log.error("can't be kept now: %s", error)
+                return
+            del self._reports[0]
 
     def _may_start(self) -> list[str]:
         free = 0 if self._closing else max(0, self._capacity - len(self._running))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 import time
@@ -12,7 +13,8 @@ from typing import Any
 class Ledger:
     """``books.jsonl``: every entry has ``time`` (epoch seconds) and ``event``.
 
-    A line that a killed process left unfinished is not an entry.
+    A line that a killed process left unfinished is not an entry; one that the disk has no room for raises OSError
+    and leaves nothing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -24,8 +26,15 @@ class Ledger:
 
     def write(self, event: str, **details: Any) -> None:
         line = json.dumps({"time": time.time(), "event": event, **details}, ensure_ascii=False) + "\n"
-        with self._lock, self._path.open("ab") as stream:
-            stream.write(line.encode())
+        with self._lock, self._path.open("ab", buffering=0) as stream:
+            before = stream.tell()
+            try:
+                written = stream.write(line.encode())
+                if written != len(line.encode()):
+                    raise OSError(errno.ENOSPC, "half a line only", str(self._path))
+            except OSError:
+                stream.truncate(before)  # else the next entry would be the rest of this one
+                raise
 
     def read(self) -> list[dict[str, Any]]:
         try:

@@ -175,7 +175,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         environment = {
             "EASYREC_AUTOML_MODELS": str(models),
             **connections(endpoints),
-            "AIRFLOW__CORE__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
         }
         with LocalAirflow(folder / "airflow", environment=environment) as airflow:
             airflow.wait_for_dag(DAG_ID)

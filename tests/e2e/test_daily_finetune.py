@@ -208,7 +208,9 @@ def train_origin(world, job: ini.JobConfig) -> None:
 @pytest.fixture(scope="module")
 def backfilled(world, chain) -> Chain:
     """Three days by one command. The first day's training is killed while it submits, the second day's job
-    fails until a person clears it, and the third day's partitions are late."""
+    fails until a person clears it, and the third day's partitions are late. Triggerer and scheduler are
+    killed while they look after the second day's next job. (All of it for thirty days, on Postgres:
+    ``benchmarks/backfill_under_kills.py``.)"""
     late = f"dt={calendar.following(THIRD):%Y%m%d}"
     rows = world.sandbox.tables.read(PROJECT, DAILY, late)
     world.sandbox.tables.drop_partition(PROJECT, DAILY, late)
@@ -233,6 +235,11 @@ def backfilled(world, chain) -> Chain:
     chain.noted["jobs of third"] = chain.jobs(THIRD)
 
     chain.clear_failed(second)
+    chain.wait_for_task(second, "train", "deferred")
+    for component in ("triggerer", "scheduler"):
+        world.airflow.stop(component, signal.SIGKILL)
+    for component in ("triggerer", "scheduler"):
+        world.airflow.start(component)
     assert chain.wait_for_end(second) == "success"
     chain.noted["lease of second"] = [le for le in world.store.leases(MODEL) if le.run.run_id == second]
     assert chain.wait_for_end(third) == "success"
@@ -281,6 +288,10 @@ def test_a_training_killed_while_it_submits_costs_no_second_job(backfilled):
 
     assert train["try_number"] >= 2  # on a busy machine Airflow may lose a try more
     assert len(backfilled.jobs(FIRST)) == 1
+
+
+def test_a_killed_triggerer_and_scheduler_cost_no_day_and_no_second_job(backfilled):
+    assert [len(backfilled.jobs(day)) for day in (FIRST, SECOND, THIRD)] == [1, 2, 1]  # one failed on purpose
 
 
 def test_a_day_whose_partitions_are_late_waits_for_them_by_name(backfilled):

@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,13 +126,18 @@ class Instances:
             instance.settings = settings
             instance.max_seconds = max_seconds
             self._save(instance)
-            self._ledger.write(
-                "submitted",
-                instance=instance.id,
-                guid=guid,
-                model_dir=parameters.get("model_dir", ""),
-                settings=settings,
-            )
+            try:
+                self._ledger.write(
+                    "submitted",
+                    instance=instance.id,
+                    guid=guid,
+                    model_dir=parameters.get("model_dir", ""),
+                    settings=settings,
+                )
+            except OSError:  # a full disk: nothing was submitted
+                self._path(instance).unlink()
+                raise
+            self._remember(instance)
             self._require_jobs().submit(instance.id, parameters, max_seconds)
             return instance, True
 
@@ -145,6 +150,7 @@ class Instances:
             if known is not None:
                 return known, False
             instance = self._new(Kind.SQL, project, owner, task, source, guid)
+            self._remember(instance)
             try:
                 self._finish(instance, TaskStatus.SUCCESS, run())
             except SqlError as error:
@@ -173,7 +179,6 @@ class Instances:
                 raise StateError(f"instance {instance_id} has already ended")
             instance.stopped_by = "user"
             self._finish(instance, TaskStatus.CANCELLED, "cancelled by user")
-            self._ledger.write("stopped", instance=instance.id, parent=instance.parent)
             if instance.train:
                 train = self._by_id[instance.train]
                 if not train.is_terminated:
@@ -182,8 +187,10 @@ class Instances:
                 parent = self._by_id[instance.parent]
                 message = f"ODPS-0421111: sub instance {instance.id} was cancelled"
                 self._finish(parent, TaskStatus.FAILED, message)
-                self._ledger.write("ended", instance=parent.id, status=parent.status.value)
             self._require_jobs().stop(instance.parent or instance.id)
+            self._ledger.write("stopped", instance=instance.id, parent=instance.parent)
+            if instance.parent:
+                self._ledger.write("ended", instance=instance.parent, status=TaskStatus.FAILED.value)
 
     # -- what jobs report ---------------------------------------------------------------------------
 
@@ -193,12 +200,14 @@ class Instances:
             if instance.is_terminated:  # stopped in the moment in which it started
                 self._require_jobs().stop(job_id)
                 return
-            train = self._new(Kind.TRAIN, instance.project, instance.owner, "train", "", "")
-            train.parent = instance.id
-            self._save(train)
-            instance.train = train.id
-            self._save(instance)
-            self._ledger.write("started", instance=instance.id, train=train.id)
+            if not instance.train:  # else the disk was full when this was first told
+                train = self._new(Kind.TRAIN, instance.project, instance.owner, "train", "", "")
+                train.parent = instance.id
+                self._save(train)
+                self._save(replace(instance, train=train.id))
+                self._remember(train)
+                instance.train = train.id
+            self._ledger.write("started", instance=instance.id, train=instance.train)
 
     def job_ended(self, job_id: str, end: JobEnd) -> None:
         with self._lock:
@@ -254,9 +263,7 @@ class Instances:
         now = self._clock()
         stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime(now))
         instance_id = f"{stamp}{int(now * 1000) % 1000:03d}g{secrets.token_hex(4)}"
-        instance = Instance(instance_id, project, owner, kind, task, now, source, guid)
-        self._remember(instance)
-        return instance
+        return Instance(instance_id, project, owner, kind, task, now, source, guid)
 
     def _remember(self, instance: Instance) -> None:
         self._by_id[instance.id] = instance
@@ -266,13 +273,16 @@ class Instances:
     def _finish(
         self, instance: Instance, status: TaskStatus, result: str, ended: float | None = None
     ) -> None:
-        instance.status = status
-        instance.result = result
-        instance.ended = ended if ended is not None else self._clock()
-        self._save(instance)
+        change = {"status": status, "result": result, "ended": self._clock() if ended is None else ended}
+        self._save(replace(instance, **change))  # type: ignore[arg-type]
+        for name, value in change.items():  # once it is on disk: a full one must not end what still runs
+            setattr(instance, name, value)
+
+    def _path(self, instance: Instance) -> Path:
+        return self._folder / f"{instance.id}.json"
 
     def _save(self, instance: Instance) -> None:
-        path = self._folder / f"{instance.id}.json"
+        path = self._path(instance)
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps(asdict(instance)))
         temporary.replace(path)

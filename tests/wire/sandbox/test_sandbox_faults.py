@@ -29,6 +29,15 @@ def test_a_server_error_happens_as_often_as_asked(bucket: oss2.Bucket, inject: C
     assert bucket.get_object("a").read() == b"x"
 
 
+def test_the_sandboxs_own_door_knows_no_faults(
+    odps: ODPS, endpoints: Endpoints, inject: Callable[..., Any]
+) -> None:
+    inject(service="odps", kind="reset_before")
+    assert control(endpoints, "GET", "/books")["instances"] == []
+    with pytest.raises(requests.ConnectionError):
+        train(odps)
+
+
 def test_throttling_comes_as_each_service_says_it(
     bucket: oss2.Bucket, odps: ODPS, inject: Callable[..., Any]
 ) -> None:
