@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG
 
 from easyrec.callbacks import on_failure, on_run_failure
 from easyrec.discovery import begin_models
 from easyrec.docs import BEGIN_SEARCH
 from easyrec.operators.begin_search import CloseExperimentOperator, OpenExperimentOperator
 from easyrec.operators.trial import TrialOperator
+from easyrec.search_form import search_form
 from include.notices import Kind
 
 for model in begin_models():
@@ -24,14 +25,7 @@ for model in begin_models():
         tags=["easyrec", "begin", model.name],
         doc_md=model.problem or BEGIN_SEARCH,
         on_failure_callback=on_run_failure(model.name, model.notify, Kind.SEARCH_FAILED),
-        params={
-            "trials": Param(trials_default, type=["null", "integer"], minimum=1, maximum=1000),
-            "max_duration_hours": Param(None, type=["null", "number"], exclusiveMinimum=0),
-            "baseline": Param(False, type="boolean", title="Also run the config as it is, to compare"),
-            "seed": Param(None, type=["null", "integer"], minimum=0),
-            "experiment": Param(None, type=["null", "string"], title="Extend this experiment"),
-            "custom_parameters": Param(None, type=["null", "array", "object"]),
-        },
+        params=search_form(trials_default),
     ) as dag:
         opened = OpenExperimentOperator(
             task_id="open_experiment",

@@ -12,6 +12,7 @@ from easyrec.docs import FINETUNE_SEARCH
 from easyrec.operators.begin_search import CloseExperimentOperator
 from easyrec.operators.finetune_search import OpenFinetuneSearchOperator
 from easyrec.operators.trial import TrialOperator
+from easyrec.search_form import search_form
 from include.notices import Kind
 
 for model in finetune_search_models():
@@ -29,12 +30,7 @@ for model in finetune_search_models():
         params={
             "start_time": Param(None, type=["null", "string"], title="First day, like 2022-05-30"),
             "end_time": Param(None, type=["null", "string"], title="Last day, inclusive"),
-            "trials": Param(trials_default, type=["null", "integer"], minimum=1, maximum=1000),
-            "max_duration_hours": Param(None, type=["null", "number"], exclusiveMinimum=0),
-            "baseline": Param(False, type="boolean", title="Also run the config as it is, to compare"),
-            "seed": Param(None, type=["null", "integer"], minimum=0),
-            "experiment": Param(None, type=["null", "string"], title="Extend this experiment"),
-            "custom_parameters": Param(None, type=["null", "array", "object"]),
+            **search_form(trials_default),
         },
     ) as dag:
         opened = OpenFinetuneSearchOperator(
