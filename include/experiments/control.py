@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from include.errors import ConfigError, EasyRecAutoMLError, PermanentError, ProblemsError, StateError
+from include.errors import (
+    ConfigError,
+    EasyRecAutoMLError,
+    PermanentError,
+    ProblemsError,
+    RetryableError,
+    StateError,
+)
 from include.experiments.chain_plan import plan_of
 from include.experiments.services import utc_now
 from include.names import StepId
@@ -195,9 +202,17 @@ def outside(experiment: Experiment, parameters: Mapping[str, Any]) -> list[str]:
 
 
 def run_requested(control: Control, request: RunRequest) -> None:
-    """Start the run of a recorded request. Raises what Airflow says; a refused request is taken back."""
+    """Start the run of a recorded request. Raises what Airflow says; a refused request is taken back.
+
+    When the answer is lost, Airflow is asked whether the run is there.
+    """
     try:
         control.workflow.trigger(request.dag_id, request.run_id, request.conf, by=control.by)
+    except RetryableError as error:
+        if control.workflow.run_state(request.dag_id, request.run_id) is None:
+            raise RetryableError(
+                error.message, where=error.where, hint="ask for the same again: it is the same run then"
+            ) from error
     except PermanentError as error:
         control.store.drop_request(request, error.message, control.by)
         raise
@@ -221,12 +236,26 @@ def _with_parameters(
 
 
 def _run(control: Control, experiment_id: str, kind: str, conf: Mapping[str, Any]) -> Outcome:
-    request = control.store.request_run(experiment_id, kind=kind, conf=conf, by=control.by)
+    request = _begun_before(control, experiment_id, kind, conf)
+    if request is None:
+        request = control.store.request_run(experiment_id, kind=kind, conf=conf, by=control.by)
     run_requested(control, request)
     notes = ["they come on top of the maximum and share the model's pool"]
     if control.store.experiment(experiment_id).state is ExperimentState.PAUSED:
         notes.append("the search is paused: they wait for the resume")
     return Outcome(f"run {request.run_id} brings {request.trials} more trials", tuple(notes), request.run_id)
+
+
+def _begun_before(
+    control: Control, experiment_id: str, kind: str, conf: Mapping[str, Any]
+) -> RunRequest | None:
+    """The same wish, recorded a moment ago, whose run was never made: nothing is asked for twice."""
+    wanted = {**conf, "experiment": experiment_id}
+    for request in control.store.waiting_requests(experiment_id):
+        same = request.conf == wanted and request.run_id.startswith(f"{kind}_")
+        if same and control.workflow.run_state(request.dag_id, request.run_id) is None:
+            return request
+    return None
 
 
 def _cancel(control: Control, experiment_id: str, number: int) -> bool:

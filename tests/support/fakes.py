@@ -231,6 +231,8 @@ class MemoryWorkflow:
         self.confs: dict[str, dict[str, Any]] = {}
         self.states: dict[tuple[str, str], str] = {}
         self.refuses: EasyRecAutoMLError | None = None
+        self.lost: EasyRecAutoMLError | None = None
+        """What the caller hears in place of the answer to the next run that is made."""
 
     def pool_slots(self, name: str) -> int | None:
         return self.pools.get(name)
@@ -245,6 +247,9 @@ class MemoryWorkflow:
             return False
         self.confs[run_id] = dict(conf)
         self.states[dag_id, run_id] = "queued"
+        if self.lost is not None:
+            lost, self.lost = self.lost, None
+            raise lost
         return True
 
     def run_state(self, dag_id: str, run_id: str) -> str | None:

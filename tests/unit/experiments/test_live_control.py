@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from include.cli import main
-from include.errors import AskingPaused, NoMoreTrials
+from include.errors import AskingPaused, NoMoreTrials, RetryableError
 from include.experiments.closing import close_experiment
 from include.search.trial import TrialState
 from include.store import ExperimentState, StepState
@@ -189,3 +189,21 @@ def test_after_the_box_was_off_a_watcher_takes_the_ends_as_they_were(lab):
     assert (step.state, step.ended_at) == (StepState.SUCCEEDED, ended_at)
     with pytest.raises(NoMoreTrials, match="maximum duration"):
         lab.start(1)
+
+
+def test_a_run_whose_making_was_not_answered_is_asked_for_once(lab, command, workflow):
+    lab.open(trials=1)
+    workflow.lost = RetryableError("the database went away")
+    assert command("extend", 3)[0] == 0  # it is there
+    assert len(workflow.confs) == 1
+
+    workflow.refuses = RetryableError("the database is away")
+    code, said = command("extend", 5)
+    assert code == 1
+    assert "ask for the same again" in said
+    workflow.refuses = None
+    assert command("extend", 5)[0] == 0
+    assert [conf["trials"] for conf in workflow.confs.values()] == [3, 5]
+    assert who(lab, "run_requested") == ["ada", "ada"]
+    assert command("extend", 5)[0] == 0  # another wish, once the first one's run is there
+    assert [conf["trials"] for conf in workflow.confs.values()] == [3, 5, 5]

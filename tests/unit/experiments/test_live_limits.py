@@ -171,9 +171,9 @@ def test_a_raise_goes_on_with_a_search_that_has_ended_but_hours_are_refused(lab,
     ("options", "says"),
     [
         ([], ["nothing to change"]),
-        (["--trials", 0, "--hours", -1], ["0 trials", "-1 hours"]),
+        (["--trials", 0, "--hours", -1], ["0 trials", "-1.0 hours"]),
         (["--hours", "nan"], ["nan hours"]),
-        (["--hours", "1e9"], ["1e+09 hours"]),
+        (["--hours", "1e9"], ["1000000000.0 hours"]),
     ],
 )
 def test_values_without_sense_are_refused_all_at_once(lab, change, options, says):
