@@ -41,6 +41,7 @@ class Epochs(StorePart):
         task: TaskKey,
         task_max_tries: int,
         parameters: Mapping[str, Any] | None = None,
+        keep_last: bool = False,
     ) -> Trial:
         """A user cleared the task: the trial waits anew, its results so far no longer count.
 
@@ -50,13 +51,14 @@ class Epochs(StorePart):
         until they are ended.
 
         A trial that failed goes on where it failed: steps before that one, which succeeded with the same
-        parameters, become the new epoch's and are not run again. After any other end it starts over.
+        parameters, become the new epoch's and are not run again; with ``keep_last`` that one, too, if it has
+        succeeded: only the next one failed to begin. After any other end it starts over.
 
         Raises StateError when the trial belongs to another task, ConfigError when the parameters are not
         plain JSON.
         """
         values = {} if parameters is None else {"parameters": plain_json(parameters, "parameters")}
-        return self._begin_epoch(experiment_id, number, task, task_max_tries, values)
+        return self._begin_epoch(experiment_id, number, task, task_max_tries, values, keep_last)
 
     @writes
     def _begin_epoch(
@@ -67,6 +69,7 @@ class Epochs(StorePart):
         task: TaskKey,
         task_max_tries: int,
         changed: dict[str, Any],
+        keep_last: bool,
     ) -> Trial:
         lock_experiment(connection, experiment_id)
         row = find_trial(connection, experiment_id, number)
@@ -85,7 +88,7 @@ class Epochs(StorePart):
             data={"epoch": before.epoch + 1, "was": before.state.value, "reason": before.reason, **changed},
         )
         if before.state is TrialState.FAILED and not changed:
-            _keep_steps(connection, before)
+            _keep_steps(connection, before, keep_last)
         values = {**FRESH, **changed}
         return update_trial(
             connection, experiment_id, number, epoch=before.epoch + 1, task_max_tries=task_max_tries, **values
@@ -97,8 +100,8 @@ def update_trial(connection: Connection, experiment_id: str, number: int, **valu
     return trial_of(connection.execute(update.returning(schema.trial)).mappings().one())
 
 
-def _keep_steps(connection: Connection, trial: Trial) -> None:
-    """Steps before the last one that was begun move on to the next epoch, as far as they succeeded."""
+def _keep_steps(connection: Connection, trial: Trial, keep_last: bool) -> None:
+    """Steps before the last one that was begun, or that one too, move on to the next epoch if they succeeded."""
     step = schema.step.c
     mine = (
         step.experiment_id == trial.experiment_id,
@@ -106,5 +109,6 @@ def _keep_steps(connection: Connection, trial: Trial) -> None:
         step.epoch == trial.epoch,
     )
     last = connection.scalar(sa.select(sa.func.max(step.step)).where(*mine))
-    kept = (*mine, step.state == StepState.SUCCEEDED.value, step.step < (last or 0))
+    before = (last or 0) + 1 if keep_last else (last or 0)
+    kept = (*mine, step.state == StepState.SUCCEEDED.value, step.step < before)
     connection.execute(schema.step.update().where(*kept).values(epoch=trial.epoch + 1))

@@ -680,14 +680,19 @@ class TestEpochs:
         assert again.id == kept[1]
         assert intend(store, StepId("model-1", 0, 2, epoch=1)).job_id is None
 
-    def test_a_chain_whose_next_day_could_not_begin_trains_its_last_day_again(
+    def test_a_chain_whose_next_day_could_not_begin_trains_its_last_day_again_unless_it_is_to_be_kept(
         self, store: ExperimentStore
     ) -> None:
         ask(store, 0)
         old = self.chain(store, StepState.SUCCEEDED, StepState.SUCCEEDED)
         store.move_trial("model-1", 0, epoch=0, to=TrialState.FAILED, reason="its model is gone")
         store.begin_epoch("model-1", 0, task=task(0), task_max_tries=2)
-        assert [each.id for each in store.steps("model-1", 0)] == [old[1], StepId("model-1", 0, 0, epoch=1)]
+        first = StepId("model-1", 0, 0, epoch=1)
+        assert [each.id for each in store.steps("model-1", 0)] == [old[1], first]
+
+        store.move_trial("model-1", 0, epoch=1, to=TrialState.FAILED, reason="no permission")
+        store.begin_epoch("model-1", 0, task=task(0), task_max_tries=3, keep_last=True)
+        assert [each.id for each in store.steps("model-1", 0)] == [old[1], StepId("model-1", 0, 0, epoch=2)]
 
     @pytest.mark.parametrize("state", [TrialState.CANCELLED, TrialState.EARLY_STOPPED])
     def test_after_another_end_or_with_new_parameters_a_chain_keeps_nothing(
