@@ -14,9 +14,10 @@ from datetime import date, datetime, timedelta
 
 from include import names
 from include.daily.plan import FinetunePlan
+from include.experiments.chain_plan import plan_of
 from include.experiments.services import Services
 from include.ports import ObjectInfo, ObjectStore
-from include.store import Chain, Day, DayState, ExperimentStore, Promotion, current_days
+from include.store import SEARCHES, Chain, Day, DayState, ExperimentStore, Promotion, current_days
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,8 @@ def remove_old_models(services: Services, plan: FinetunePlan) -> list[str]:
     """Remove model_dirs that are older than ``keep_days`` and that nothing needs; returns them.
 
     Nothing by default. Never: what serves, models of the last ``keep_promotions`` promotions, where any chain
-    starts or goes on from, what a newer day was trained from, a folder without this store's owner marker, one
+    starts or goes on from, what a search that goes on (or ended within ``keep_days``) starts from, what a job at
+    work names, what a newer day was trained from, a folder without this store's owner marker, one
     that was written to within ``keep_days``, one of a run that still has a job.
     """
     days = plan.finetune.keep_days
@@ -83,6 +85,8 @@ class _Age:
 def _needed(store: ExperimentStore, plan: FinetunePlan, age: _Age) -> Iterator[str]:
     """Places that must stay. Of other models all: they may have been started from this one's."""
     yield plan.promotions_prefix
+    yield from _of_searches(store, age)
+    yield from _of_jobs(store)
     chains = store.chains()
     for chain in chains:
         yield from (_folder(chain.origin.checkpoint), _folder(chain.origin.config_url))
@@ -92,6 +96,20 @@ def _needed(store: ExperimentStore, plan: FinetunePlan, age: _Age) -> Iterator[s
         yield from _of_promotions(promotions, plan.finetune.keep_promotions if mine else len(promotions))
         yield from _of_days(day for day in days if not (mine and age.is_old(day)))
         yield from _of_days(_newest_of_chains(days, [c for c in chains if c.model == model]))
+
+
+def _of_searches(store: ExperimentStore, age: _Age) -> Iterator[str]:
+    """What searches start from, of whichever model: each further trial reads it again, and so does a clear."""
+    for experiment in store.experiments(kinds=SEARCHES):
+        if experiment.ended_at is None or experiment.ended_at >= age.cutoff:
+            yield from plan_of(experiment.snapshot).read_places
+
+
+def _of_jobs(store: ExperimentStore) -> Iterator[str]:
+    """Every folder and file that a job at work names."""
+    for step in store.open_steps():
+        for value in step.payload["parameters"].values():
+            yield from (part.strip().rstrip("/") for part in str(value).split(",") if "oss://" in part)
 
 
 def _of_promotions(promotions: list[Promotion], keep: int) -> Iterator[str]:

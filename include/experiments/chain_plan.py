@@ -97,6 +97,10 @@ class ChainPlan(Plan):
         return self.source or super().config_url
 
     @property
+    def read_places(self) -> tuple[str, ...]:
+        return (self.config_url, self.checkpoint)
+
+    @property
     def step_count(self) -> int:
         return len(self.days)
 

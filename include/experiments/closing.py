@@ -37,7 +37,7 @@ def close_experiment(services: Services, experiment_id: str, *, dag_id: str, run
     failure = _failure(report_of_store(store, experiment_id, services.now()), experiment, plan)
     state = ExperimentState.FINISHED if failure is None else ExperimentState.FAILED
     store.close_run(experiment_id, run_id=run_id, state=state, reason=failure or "", by=by)
-    report = _publish(services, plan, report_of_store(store, experiment_id, services.now()))
+    report = publish_report(services, experiment_id)
     if unstopped is not None:
         raise unstopped
     if failure is not None:
@@ -69,8 +69,10 @@ def _stop_run(
     return stop_leftovers(services, mine, lookup_seconds=plan.settings.lost_answer_seconds)
 
 
-def _publish(services: Services, plan: Plan, report: Report) -> Report:
-    """Write the report and what belongs to it; the report comes back as it was published."""
+def publish_report(services: Services, experiment_id: str) -> Report:
+    """Write the report, as it is now, and what belongs to it; it comes back as it was published."""
+    plan = plan_of(services.store.experiment(experiment_id).snapshot)
+    report = report_of_store(services.store, experiment_id, services.now())
     objects, url = services.objects, report.prefix + BEST_CONFIG
     if report.best is None:
         objects.delete(url)  # of a trial that was the best before it was cleared

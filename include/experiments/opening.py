@@ -72,7 +72,7 @@ def open_experiment(
     """
     store = services.store
     if request.extend is not None:
-        return _extend(services, plan, request, by=by, run_id=run_id)
+        return _extend(services, plan, request, by=by, run_id=run_id, further_problems=further_problems)
     experiment_id = names.experiment_id(plan.model, store.uuid, dag_id, run_id)
     known = _known(store, experiment_id)
     running = plan if known is None else plan_of(known.snapshot)
@@ -105,7 +105,15 @@ def open_experiment(
     return Opened(opened, assignments, (*_notes(checked), *_outdated(plan, running)))
 
 
-def _extend(services: Services, plan: Plan, request: OpenRequest, *, by: str, run_id: str) -> Opened:
+def _extend(
+    services: Services,
+    plan: Plan,
+    request: OpenRequest,
+    *,
+    by: str,
+    run_id: str,
+    further_problems: Sequence[str],
+) -> Opened:
     """More trials for an experiment that exists; it keeps the files it was opened with."""
     store = services.store
     experiment = store.experiment(str(request.extend))
@@ -125,10 +133,9 @@ def _extend(services: Services, plan: Plan, request: OpenRequest, *, by: str, ru
         raise ConfigError("how many more trials?", where="trials", hint="give trials or custom parameters")
     kept = plan_of(experiment.snapshot)
     checked = check_search(services, plan, kept, request.custom_parameters, baseline=request.baseline)
-    if checked.problems:
-        raise ProblemsError(
-            f"experiment {experiment.id} can't be extended; nothing was submitted", checked.problems
-        )
+    problems = [*checked.problems, *further_problems]
+    if problems:
+        raise ProblemsError(f"experiment {experiment.id} can't be extended; nothing was submitted", problems)
     assignments = _assignments(experiment.id, trials, request)
     duration = request.max_duration or kept.search.max_duration
     deadline = services.now() + duration if duration else None

@@ -145,6 +145,11 @@ class Plan:
         return self.job.parameters["config"]
 
     @property
+    def read_places(self) -> tuple[str, ...]:
+        """What every trial of the search reads on OSS, and somebody might tidy away: config and checkpoint."""
+        return (self.config_url, *self.possible_values("fine_tune_checkpoint"))
+
+    @property
     def weights(self) -> Mapping[str, float]:
         return self.job.weights
 

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from include.errors import EasyRecAutoMLError, PermanentError, RetryableError, StateError
+from include.experiments.closing import publish_report
 from include.experiments.services import Services, utc_now
 from include.experiments.trial_plan import TrialPlan
 from include.experiments.unowned import Done, Finding, end_unowned
@@ -221,6 +222,9 @@ class Reconciler:
                 experiment.id, run_id=run, state=ExperimentState.FAILED, reason=reason, by=BY
             )
         report.add(Finding(Done.CLOSED, experiment.model, f"experiment {experiment.id} as FAILED", reason))
+        if trials:
+            with report.going_on(f"the report of {experiment.id} (clear close_experiment to write it)"):
+                publish_report(self._services_of(experiment.id, trials[0].number)[0], experiment.id)
 
 
 def _tell(tell: Tell, model: str, stopped: Sequence[Finding], run: tuple[str, str] | None = None) -> None:

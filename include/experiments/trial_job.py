@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from include.errors import StateError
+from include.errors import NotFoundError, StateError
 from include.experiments.checkpoints import find_checkpoint
 from include.experiments.job_starter import JobStarter, stop_step
 from include.experiments.services import Services
@@ -53,6 +53,24 @@ class TrialJob:
             )
         return store.trial(trial.experiment_id, trial.number)
 
+    def failed_between_steps(self, trial: Trial) -> bool:
+        """Whether the trial failed because a next step could not begin, and the model to go on from is there.
+
+        False, too, when that model is gone for good: its step has to run again. Raises AccessError and
+        RetryableError when that can't be told.
+        """
+        step = self._services.store.latest_step(trial.experiment_id, trial.number, epoch=trial.epoch)
+        # A trial that waits for its next job has no time of a submission.
+        if trial.state is not TrialState.FAILED or trial.submitted_at is not None or step is None:
+            return False
+        if step.state is not StepState.SUCCEEDED or step.id.step + 1 >= self._plan.step_count:
+            return False
+        try:
+            self._made_by(trial, step.id.step)
+        except NotFoundError:
+            return False
+        return True
+
     def _start_fresh(self, trial: Trial, *, step: int = 0, attempt: int = 0) -> None:
         step_id = StepId(trial.experiment_id, trial.number, step, epoch=trial.epoch, attempt=attempt)
         checkpoint = self._made_by(trial, step - 1) if step else ""
@@ -68,7 +86,15 @@ class TrialJob:
         made = store.latest_step(trial.experiment_id, trial.number, step=step, epoch=trial.epoch)
         if made is None or made.state is not StepState.SUCCEEDED:
             raise StateError(f"trial {trial.number} has no model of {self._plan.step_name(step)}")
-        return find_checkpoint(self._services.objects, made.model_dir, step=self._best(trial, made)).prefix
+        try:
+            found = find_checkpoint(self._services.objects, made.model_dir, step=self._best(trial, made))
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"the model of {self._plan.step_name(step)} is gone: {error.message}",
+                where=error.where,
+                hint="clear the task: that day is trained again, and the chain goes on",
+            ) from error
+        return found.prefix
 
     def _best(self, trial: Trial, step: Step) -> int | None:
         results = self._services.store.results(trial.experiment_id, trial.number)

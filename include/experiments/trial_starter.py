@@ -48,14 +48,19 @@ class TrialStarter:
         means that a user cleared the task.
 
         Raises NoMoreTrials when the experiment's limits allow no further trial, AskingPaused while a person
-        has paused it.
+        has paused it, and what reading the model of a cleared chain's last day raises: then nothing was
+        cleared, so that no day is trained again for want of a permission.
         """
         trial = self._services.store.trial_of(task)
         if trial is None:
             trial = self._ask_or_give_up(assignment, task, task_max_tries)
         elif trial.task_max_tries != task_max_tries:
             trial = self._services.store.begin_epoch(
-                trial.experiment_id, trial.number, task=task, task_max_tries=task_max_tries
+                trial.experiment_id,
+                trial.number,
+                task=task,
+                task_max_tries=task_max_tries,
+                keep_last=self._job.failed_between_steps(trial),
             )
         return self._job.continue_or_end(trial)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Iterator
 from datetime import date
 
 from include import names
-from include.daily.origin import find_origin
+from include.daily.origin import find_origin, handed_over
 from include.errors import ConfigError, EasyRecAutoMLError, NotFoundError, RetryableError
 from include.experiments.chain_plan import ChainPlan
 from include.experiments.checkpoints import find_checkpoint
@@ -35,7 +36,8 @@ def open_finetune_search(
     ``start``, ``end``: first and last day, both inclusive; empty for what ``trialCommand`` says. An experiment
     that exists keeps its days and its first checkpoint. Raises as ``open_experiment`` does.
     """
-    shapes: tuple[list[str], list[str]] = [], []
+    problems: list[str] = []
+    notes: list[str] = []
     known = _kept(services.store, folder, request, dag_id, run_id)
     days = _days(folder, known, start, end)
     if known is not None:
@@ -46,13 +48,21 @@ def open_finetune_search(
                 hint="leave the fields empty, or start a new search",
             )
         plan, opened_with = known, folder
+        with _listed(problems):
+            find_checkpoint(services.objects, plan.checkpoint)
     else:
-        plan = opened_with = _starting(services, dataclasses.replace(folder, days=days))
-        shapes = _shapes(services, plan)
+        plan = dataclasses.replace(folder, days=days)
+        with _listed(problems):
+            plan = _starting(services, plan)
+        if plan.checkpoint:
+            notes.append(f"{days[0]}, the first day of every trial, continues from {plan.checkpoint}")
+            fatal, odd = _shapes(services, plan)
+            problems, notes = [*problems, *fatal], [*notes, *odd]
+        opened_with = plan
     opened = open_experiment(
-        services, opened_with, request, dag_id=dag_id, run_id=run_id, by=by, further_problems=shapes[0]
+        services, opened_with, request, dag_id=dag_id, run_id=run_id, by=by, further_problems=problems
     )
-    return dataclasses.replace(opened, notes=(*opened.notes, *plan.rate_notes, *shapes[1]))
+    return dataclasses.replace(opened, notes=(*opened.notes, *plan.rate_notes, *notes))
 
 
 def first_checkpoint(services: Services, plan: ChainPlan) -> Origin:
@@ -67,8 +77,22 @@ def first_checkpoint(services: Services, plan: ChainPlan) -> Origin:
         before = days.get(calendar.previous(plan.days[0]))
         if before is not None and before.state is DayState.PROMOTED and before.checkpoint_out:
             found = find_checkpoint(services.objects, before.checkpoint_out)
-            return dataclasses.replace(chain.origin, checkpoint=found.prefix)
+            rates = chain.origin.learning_rates
+            if plan.finetune.learning_rate == "handover" and not rates:  # it was opened under another setting
+                rates = handed_over(services.objects, chain.origin.checkpoint)
+            return dataclasses.replace(chain.origin, checkpoint=found.prefix, learning_rates=rates)
     return find_origin(services, plan, plan.finetune.start_from)
+
+
+@contextlib.contextmanager
+def _listed(problems: list[str]) -> Iterator[None]:
+    """What goes wrong inside is added to ``problems``; trouble that may pass is raised."""
+    try:
+        yield
+    except RetryableError:
+        raise
+    except EasyRecAutoMLError as error:
+        problems.append(f"the checkpoint to start from: {error}")
 
 
 def _kept(

@@ -17,6 +17,7 @@ from include.store.chains import Chains
 from include.store.changes import Changes
 from include.store.database import LOCK_TIMEOUT, Database, reads, writes
 from include.store.days import Days
+from include.store.epochs import Epochs
 from include.store.experiments import Experiments
 from include.store.leases import Leases
 from include.store.promotions import Promotions
@@ -35,7 +36,18 @@ def utc_now() -> datetime:
 
 
 class ExperimentStore(
-    Experiments, RunRequests, Trials, Steps, Results, Chains, Days, Promotions, Adoptions, Leases, Changes
+    Experiments,
+    RunRequests,
+    Trials,
+    Epochs,
+    Steps,
+    Results,
+    Chains,
+    Days,
+    Promotions,
+    Adoptions,
+    Leases,
+    Changes,
 ):
     """All of it. Safe to use from several threads and processes, and after a fork.
 

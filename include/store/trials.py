@@ -1,4 +1,4 @@
-"""The part of the store that keeps trials: the ask by compare-and-swap, epochs, states, history."""
+"""The part of the store that keeps trials: the ask by compare-and-swap, states, history."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from include.search.trial import TrialState
 from include.store import schema
 from include.store.daily_records import RunKey
 from include.store.database import reads, writes
+from include.store.epochs import FRESH, update_trial
 from include.store.part import StorePart
-from include.store.records import ExperimentState, History, StepState, TaskKey, Trial
+from include.store.records import ExperimentState, History, TaskKey, Trial
 from include.store.results import objectives_of
 from include.store.rows import (
     SYSTEM,
@@ -26,7 +27,6 @@ from include.store.rows import (
     find_trial,
     lock_experiment,
     no_experiment,
-    trial_key,
     trial_of,
 )
 from include.store.values import clean_text, plain_json
@@ -40,17 +40,6 @@ _EVENT_OF = {
     TrialState.EARLY_STOPPED: "early_stopped",
     TrialState.FAILED: "failed",
     TrialState.CANCELLED: "cancelled",
-}
-# What a trial has not yet when it (again) waits for a job.
-_FRESH: Mapping[str, Any] = {
-    "state": TrialState.WAITING.value,
-    "reason": "",
-    "metric": None,
-    "metrics": None,
-    "end_order": None,
-    "submitted_at": None,
-    "started_at": None,
-    "ended_at": None,
 }
 
 
@@ -201,7 +190,7 @@ class Trials(StorePart):
                 source=source,
                 seen=seen,
                 asked_at=now,
-                **_FRESH,
+                **FRESH,
             )
             .returning(schema.trial)
         )
@@ -232,64 +221,6 @@ class Trials(StorePart):
             add_event(connection, experiment_id=experiment_id, at=now, by=by, kind=UNUSED, data=data)
             return
         raise StateError(f"experiment {experiment_id!r} may have another trial again")
-
-    def begin_epoch(
-        self,
-        experiment_id: str,
-        number: int,
-        *,
-        task: TaskKey,
-        task_max_tries: int,
-        parameters: Mapping[str, Any] | None = None,
-    ) -> Trial:
-        """A user cleared the task: the trial waits anew, its results so far no longer count.
-
-        The number of Airflow's ``max_tries`` tells a clear from an automatic retry (design section
-        5.1): the recorded one again changes nothing. ``parameters``: the trial's from now on, for a job
-        whose inputs were resolved anew; None keeps them. Jobs of older epochs stay in ``open_steps``
-        until they are ended.
-
-        A trial that failed goes on where it failed: steps before that one, which succeeded with the same
-        parameters, become the new epoch's and are not run again. After any other end it starts over.
-
-        Raises StateError when the trial belongs to another task, ConfigError when the parameters are not
-        plain JSON.
-        """
-        values = {} if parameters is None else {"parameters": plain_json(parameters, "parameters")}
-        return self._begin_epoch(experiment_id, number, task, task_max_tries, values)
-
-    @writes
-    def _begin_epoch(
-        self,
-        connection: Connection,
-        experiment_id: str,
-        number: int,
-        task: TaskKey,
-        task_max_tries: int,
-        changed: dict[str, Any],
-    ) -> Trial:
-        lock_experiment(connection, experiment_id)
-        row = find_trial(connection, experiment_id, number)
-        before = trial_of(row)
-        if before.task != task:
-            raise StateError(f"trial {number} of {experiment_id!r} belongs to task {before.task}, not {task}")
-        if before.task_max_tries == task_max_tries:
-            return before
-        add_event(
-            connection,
-            experiment_id=experiment_id,
-            trial=number,
-            at=self._now(),
-            by=str(task),
-            kind="cleared",
-            data={"epoch": before.epoch + 1, "was": before.state.value, "reason": before.reason, **changed},
-        )
-        if before.state is TrialState.FAILED and not changed:
-            _keep_steps(connection, before)
-        values = {**_FRESH, **changed}
-        return _update(
-            connection, experiment_id, number, epoch=before.epoch + 1, task_max_tries=task_max_tries, **values
-        )
 
     @writes
     def move_trial(
@@ -322,7 +253,7 @@ class Trials(StorePart):
         reason = clean_text(reason)
         values: dict[str, Any] = {"state": to.value, "reason": reason}
         if to is TrialState.WAITING:
-            values = {**_FRESH, "reason": reason}
+            values = {**FRESH, "reason": reason}
         elif to is TrialState.SUBMITTED:
             values["submitted_at"] = now
         elif to is TrialState.RUNNING:
@@ -342,7 +273,7 @@ class Trials(StorePart):
             kind=_EVENT_OF[to],
             data=_said(epoch, reason, metric),
         )
-        return _update(connection, experiment_id, number, **values)
+        return update_trial(connection, experiment_id, number, **values)
 
 
 def _refuse_if_closed(experiment: RowMapping, now: datetime) -> None:
@@ -380,24 +311,6 @@ def _owned_by(connection: Connection, task: TaskKey) -> RowMapping | None:
         columns.map_index == task.map_index,
     )
     return connection.execute(query).mappings().one_or_none()
-
-
-def _keep_steps(connection: Connection, trial: Trial) -> None:
-    """Steps before the last one that was begun move on to the next epoch, as far as they succeeded."""
-    step = schema.step.c
-    mine = (
-        step.experiment_id == trial.experiment_id,
-        step.trial == trial.number,
-        step.epoch == trial.epoch,
-    )
-    last = connection.scalar(sa.select(sa.func.max(step.step)).where(*mine))
-    kept = (*mine, step.state == StepState.SUCCEEDED.value, step.step < (last or 0))
-    connection.execute(schema.step.update().where(*kept).values(epoch=trial.epoch + 1))
-
-
-def _update(connection: Connection, experiment_id: str, number: int, **values: Any) -> Trial:
-    update = schema.trial.update().where(*trial_key(experiment_id, number)).values(**values)
-    return trial_of(connection.execute(update.returning(schema.trial)).mappings().one())
 
 
 def _said(epoch: int, reason: str, metric: float | None) -> dict[str, Any]:

@@ -649,6 +649,83 @@ class TestEpochs:
         with pytest.raises(ConfigError, match=r"parameters\.x"):
             store.begin_epoch("model-1", 0, task=task(0), task_max_tries=4, parameters={"x": math.nan})
 
+    def chain(self, store: ExperimentStore, *ends: StepState, epoch: int = 0) -> list[StepId]:
+        """A trial of several days, each ended so."""
+        ids = [StepId("model-1", 0, day, epoch=epoch) for day in range(len(ends))]
+        for step, state in zip(ids, ends, strict=True):
+            intend(store, step)
+            store.record_job(step, f"job-{epoch}-{step.step}")
+            store.record_results(step, [result(10, 0.1 * (1 + step.step))])
+            store.end_step(step, state, "")
+        return ids
+
+    def test_a_failed_chain_keeps_its_days_before_the_last_one_with_jobs_and_results(
+        self, store: ExperimentStore
+    ) -> None:
+        ask(store, 0)
+        old = self.chain(store, StepState.SUCCEEDED, StepState.SUCCEEDED, StepState.FAILED)
+        before = store.steps("model-1", 0)
+        end(store, 0, TrialState.FAILED)
+
+        store.begin_epoch("model-1", 0, task=task(0), task_max_tries=2)
+
+        kept = [StepId("model-1", 0, day, epoch=1) for day in (0, 1)]
+        assert [each.id for each in store.steps("model-1", 0)] == [old[2], *kept]
+        assert [(s.job_id, s.submission_key, s.model_dir) for s in store.steps("model-1", 0)[1:]] == [
+            (s.job_id, s.submission_key, s.model_dir) for s in before[:2]
+        ]
+        assert [each.step for each in store.results("model-1", 0)] == kept
+        again = store.latest_step("model-1", 0, epoch=1)
+        assert again is not None
+        assert again.id == kept[1]
+        assert intend(store, StepId("model-1", 0, 2, epoch=1)).job_id is None
+
+    def test_a_chain_whose_next_day_could_not_begin_trains_its_last_day_again_unless_it_is_to_be_kept(
+        self, store: ExperimentStore
+    ) -> None:
+        ask(store, 0)
+        old = self.chain(store, StepState.SUCCEEDED, StepState.SUCCEEDED)
+        store.move_trial("model-1", 0, epoch=0, to=TrialState.FAILED, reason="its model is gone")
+        store.begin_epoch("model-1", 0, task=task(0), task_max_tries=2)
+        first = StepId("model-1", 0, 0, epoch=1)
+        assert [each.id for each in store.steps("model-1", 0)] == [old[1], first]
+
+        store.move_trial("model-1", 0, epoch=1, to=TrialState.FAILED, reason="no permission")
+        store.begin_epoch("model-1", 0, task=task(0), task_max_tries=3, keep_last=True)
+        assert [each.id for each in store.steps("model-1", 0)] == [old[1], StepId("model-1", 0, 0, epoch=2)]
+
+    @pytest.mark.parametrize("state", [TrialState.CANCELLED, TrialState.EARLY_STOPPED])
+    def test_after_another_end_or_with_new_parameters_a_chain_keeps_nothing(
+        self, store: ExperimentStore, state: TrialState
+    ) -> None:
+        ask(store, 0)
+        old = self.chain(store, StepState.SUCCEEDED, StepState.STOPPED)
+        if state is TrialState.EARLY_STOPPED:
+            store.move_trial("model-1", 0, epoch=0, to=TrialState.SUBMITTED)
+            store.move_trial("model-1", 0, epoch=0, to=TrialState.RUNNING)
+        end(store, 0, state)
+        store.begin_epoch("model-1", 0, task=task(0), task_max_tries=2)
+        assert [each.id for each in store.steps("model-1", 0)] == old
+        new = self.chain(store, StepState.SUCCEEDED, StepState.FAILED, epoch=1)
+        store.move_trial("model-1", 0, epoch=1, to=TrialState.FAILED)
+        store.begin_epoch("model-1", 0, task=task(0), task_max_tries=3, parameters={"x": 0.2})
+        assert [each.id for each in store.steps("model-1", 0)] == [*old, *new]
+        assert store.results("model-1", 0) == []
+
+    def test_two_tries_that_clear_at_once_begin_one_epoch(self, store: ExperimentStore) -> None:
+        ask(store, 0)
+        self.chain(store, StepState.SUCCEEDED, StepState.SUCCEEDED, StepState.FAILED)
+        end(store, 0, TrialState.FAILED)
+        gate = threading.Barrier(4)
+
+        def clear(_: int) -> int:
+            gate.wait()
+            return store.begin_epoch("model-1", 0, task=task(0), task_max_tries=2).epoch
+
+        with ThreadPoolExecutor(4) as threads:
+            assert set(threads.map(clear, range(4))) == {1}
+        assert [(s.id.step, s.id.epoch) for s in store.steps("model-1", 0)] == [(2, 0), (0, 1), (1, 1)]
+
     def test_trials_are_found_by_their_dag_run(self, store: ExperimentStore) -> None:
         store.create_experiment(new_experiment("model-2", kind="job"))
         ask(store, 0)

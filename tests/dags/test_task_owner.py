@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.utils.state import TaskInstanceState
@@ -43,3 +46,19 @@ def test_a_task_that_does_not_exist_is_gone_once_its_run_is(says):
     assert AirflowTasks().owner(TASK)[0] is Owner.GONE
     says({}, alive=1)
     assert AirflowTasks().owner(TASK)[0] is Owner.UNKNOWN
+
+
+def test_the_project_of_a_model_that_has_a_finetune_search_only_is_looked_at(tmp_path, monkeypatch):
+    from easyrec.discovery import MODELS_DIR_ENV
+    from easyrec.operators.reconcile import _connections
+
+    shipped = Path(__file__).resolve().parents[2] / "include" / "models" / "movielens"
+    model = tmp_path / "searched"
+    shutil.copytree(shipped / "finetune_search", model / "finetune_search")
+    shutil.copytree(shipped / "finetune", tmp_path / "inis")
+    config = model / "finetune_search" / "config.yml"
+    config.write_text(config.read_text().replace("../finetune/", "../../inis/"))
+    (model / "model.yml").write_text("maxcompute_conn_id: only_here\n")
+    monkeypatch.setenv(MODELS_DIR_ENV, str(tmp_path))
+
+    assert list(_connections()) == ["only_here"]

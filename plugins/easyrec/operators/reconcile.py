@@ -78,10 +78,10 @@ def _projects(store: ExperimentStore, report: Report) -> Iterator[Project]:
 
 def _connections() -> dict[str, ModelSettings]:
     """The first model's settings by MaxCompute connection."""
-    from easyrec.discovery import begin_models, finetune_models
+    from easyrec.discovery import begin_models, finetune_models, finetune_search_models
 
     found: dict[str, Any] = {}
-    for model in (*begin_models(), *finetune_models()):
+    for model in (*begin_models(), *finetune_models(), *finetune_search_models()):
         if model.plan is not None:
             found.setdefault(model.plan.settings.maxcompute_conn_id, model.plan.settings)
     return found

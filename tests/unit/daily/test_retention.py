@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from include import names
 from include.daily.promotion import promote_day, roll_back
 from include.daily.retention import remove_old_models
 from include.errors import NotFoundError, RetryableError
-from include.store import Origin, TaskKey
-from tests.support.daily import BAD, FOLDER, june, model_of
+from include.experiments.chain_plan import ChainPlan
+from include.experiments.plan import Plan
+from include.store import ExperimentState, NewExperiment, Origin, TaskKey
+from tests.support.daily import BAD, FOLDER, MODEL, june, model_of
 
 DAY = 24 * 3600.0
 
@@ -143,6 +146,50 @@ def test_where_any_chain_starts_stays(old):
     assert old.services.objects.info(f"{model_of(3)}.index")
 
 
+@pytest.mark.parametrize("search", ["finetune_search", "begin"])
+def test_what_a_search_starts_from_stays_until_the_search_has_long_ended(old, search):
+    experiment = opened_search(old, search, start_from=model_of(3))
+
+    assert remove(old) == [folder(1), folder(2)]
+    assert old.services.objects.info(f"{model_of(3)}.index")
+
+    for state in (ExperimentState.RUNNING, ExperimentState.FINISHED):
+        old.store.set_experiment_state(experiment, state, reason="", by="test")
+    assert remove(old) == []
+    old.services.now.sleep(8 * DAY)
+    assert remove(old) == [folder(3)]
+
+
+def opened_search(days, kind: str, *, start_from: str) -> str:
+    """A search of another model, whose trials start from a model of this one."""
+    if kind == "begin":
+        plan = Plan.load(MODEL)
+        own = {**plan.job.parameters, "fine_tune_checkpoint": start_from}
+        ini = f"{plan.texts['ini']}\n"
+        assert "-Dfine_tune_checkpoint" not in ini
+        snapshot = plan.snapshot()
+        snapshot["texts"]["ini"] = ini.replace(
+            "-Dmodel_dir", f"-Dfine_tune_checkpoint={start_from}\n-Dmodel_dir"
+        )
+        assert Plan.from_snapshot(snapshot).job.parameters == own
+    else:
+        snapshot = replace(ChainPlan.load(MODEL), checkpoint=start_from).snapshot()
+    new = NewExperiment(
+        id="other-00000000",
+        model="other",
+        kind="begin" if kind == "begin" else "finetune",
+        dag_id="dag",
+        run_id="run",
+        seed=1,
+        optimize_mode="maximize",
+        max_trials=2,
+        deadline=None,
+        snapshot=snapshot,
+        created_by="test",
+    )
+    return days.store.create_experiment(new).id
+
+
 def test_the_last_day_of_an_older_chain_stays(old):
     other = old.checkpoint("oss://sandbox-bucket/movielens/other")
     promote(old, 13, start_from=other)
@@ -213,12 +260,20 @@ def test_a_day_whose_run_still_has_a_job_stays(old):
     assert folder(3) in removed
 
 
-def old_export(days, task: TaskKey) -> None:
+def test_what_a_job_of_another_dag_reads_stays(old):
+    old_export(old, TaskKey("reports", "today", "evaluate", -1), checkpoint_path=model_of(2))
+
+    assert remove(old) == [folder(1), folder(3)]
+
+
+def old_export(days, task: TaskKey, **parameters: str) -> None:
     """Somebody has cleared the export of a day long ago."""
     from include.experiments.job_plan import EXPORT, JobSpec
     from include.experiments.single_job import start_job
 
-    spec = JobSpec("easy_rec_ext", "algo_public", {"cmd": "export"}, folder(2), days.plan.settings, EXPORT)
+    spec = JobSpec(
+        "easy_rec_ext", "algo_public", {"cmd": "export", **parameters}, folder(2), days.plan.settings, EXPORT
+    )
     start_job(days.services, spec, model="movielens", task=task, task_max_tries=3, by="test")
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
+from unittest import mock
 
 import pytest
 
 from include.errors import RetryableError
+from include.experiments.closing import report_of_store
 from include.experiments.plan import Plan
 from include.experiments.reconcile import GRACE, Owner, Project, Reconciler
 from include.ports import JobState
@@ -270,6 +273,30 @@ class TestExperiments:
         experiment = trains.store.experiment(trains.experiment)
         assert experiment.state is ExperimentState.FAILED
         assert "without close_experiment" in experiment.reason
+
+    def test_its_report_is_published_with_what_has_succeeded(self, trains, airflow, reconcile):
+        trains.finish()
+        airflow.over = True
+        trains.clock.sleep(GRACE.total_seconds())
+
+        assert reconcile().error() is None
+
+        prefix = report_of_store(trains.store, trains.experiment).prefix
+        report = json.loads(trains.objects.read(prefix + "report.json"))
+        assert report["state"] == "FAILED"
+        assert report["best"]["number"] == 0
+        assert trains.objects.info(prefix + "best_pipeline.config")
+
+    def test_it_is_closed_also_when_its_report_can_not_be_written(self, trains, airflow, reconcile):
+        trains.finish()
+        airflow.over = True
+        trains.clock.sleep(GRACE.total_seconds())
+        trains.objects.write = mock.Mock(side_effect=RetryableError("OSS is away"))
+
+        error = reconcile().error()
+
+        assert "clear close_experiment to write it" in str(error)
+        assert trains.store.experiment(trains.experiment).state is ExperimentState.FAILED
 
     def test_one_whose_run_goes_on_is_left(self, trains, airflow, reconcile):
         airflow.owners[0] = FAILED

@@ -7,7 +7,7 @@ from unittest import mock
 
 import pytest
 
-from include.errors import RetryableError
+from include.errors import AccessError, NotFoundError, RetryableError
 from include.experiments.closing import close_experiment
 from include.experiments.trial_job import TrialJob
 from include.search.trial import TrialState
@@ -84,6 +84,50 @@ def test_a_chain_that_failed_goes_on_at_that_day_when_it_is_cleared(chain):
 
     assert (ended.state, ended.metric) == (TrialState.SUCCEEDED, pytest.approx(0.7))
     assert chain.dirs()[3:] == ["19980116_model_exp_0_e1", "19980117_model_exp_0_e1"]
+
+
+def fail_between_days(chain, error):
+    """The first day has succeeded, and the second can't begin; the task gives up as the operator does."""
+    with pytest.raises(error) as raised:
+        chain.watcher().poll()
+    reason = str(raised.value)
+    return chain.store.move_trial(chain.experiment, 0, epoch=0, to=TrialState.FAILED, reason=reason)
+
+
+def test_a_day_whose_model_is_gone_ends_the_chain_and_is_trained_again_only_by_a_clear(chain):
+    chain.train(chain.of(0), 0.6)
+    chain.objects.delete(chain.job().payload.parameters["model_dir"] + "/model.ckpt-10.index")
+    failed = fail_between_days(chain, NotFoundError)
+    assert "the model of 1998-01-15 is gone: " in failed.reason
+    assert chain.start().state is TrialState.FAILED  # Airflow's retry
+    assert len(chain.jobs.jobs) == 1
+
+    chain.start(max_tries=7)
+    for value in (0.6, 0.7, 0.8):
+        ended = chain.day(value, epoch=1)
+
+    assert (ended.state, ended.metric) == (TrialState.SUCCEEDED, pytest.approx(0.7))
+    assert chain.dirs()[1:] == [
+        "19980115_model_exp_0_e1", "19980116_model_exp_0_e1", "19980117_model_exp_0_e1",
+    ]  # fmt: skip
+
+
+def test_no_finished_day_is_trained_again_for_want_of_a_permission(chain):
+    chain.train(chain.of(0), 0.6)
+    denied = AccessError("no right to list")
+    with mock.patch("include.experiments.trial_job.find_checkpoint", side_effect=denied):
+        fail_between_days(chain, AccessError)
+        for tries in (7, 8):
+            with pytest.raises(AccessError):
+                chain.start(max_tries=tries)
+    assert len(chain.jobs.jobs) == 1
+
+    chain.start(max_tries=9)
+    chain.day(0.7, epoch=1)
+    ended = chain.day(0.8, epoch=1)
+
+    assert (ended.state, ended.metric) == (TrialState.SUCCEEDED, pytest.approx(0.7))
+    assert chain.dirs() == ["19980115_model_exp_0", "19980116_model_exp_0_e1", "19980117_model_exp_0_e1"]
 
 
 def test_a_chain_that_succeeded_starts_over_when_it_is_cleared(chain):

@@ -73,3 +73,43 @@ def test_the_first_day_starts_from_the_model_promoted_for_the_day_before(chains)
         chains.day()
     assert chains.store.current_chain("movielens") == chain
     assert chains.store.serving("movielens").checkpoint == f"{begun.model_dir}/model.ckpt-10"
+
+
+def test_a_start_that_cannot_be_read_is_told_together_with_all_else_that_is_wrong(chains):
+    chains.objects.delete(f"{ORIGIN}/model.ckpt-10.index")
+    with pytest.raises(ProblemsError) as error:
+        chains.open(start="1998-01-18", end="1998-01-20")
+
+    assert "dt=19980120" in str(error.value)
+    assert f"{ORIGIN}" in str(error.value)
+    assert chains.store.experiments() == []
+
+
+@pytest.mark.parametrize("cleared", [True, False])
+def test_further_trials_are_refused_when_the_first_checkpoint_is_gone(chains, cleared):
+    chains.open(trials=1)
+    chains.objects.delete(f"{ORIGIN}/model.ckpt-10.index")
+    run, request = ("run", {}) if cleared else ("more", {"extend": chains.experiment})
+
+    with pytest.raises(ProblemsError, match=r"the checkpoint to start from: .*first"):
+        chains.open(run, trials=1, **request)
+
+    assert chains.store.experiment(chains.experiment).max_trials == 1
+
+
+def test_the_rate_is_handed_over_also_from_a_chain_that_recorded_none(chains):
+    days = Days(chains.services, FinetunePlan.load(MODEL))
+    days.set(start_from=ORIGIN, learning_rate="unchanged")
+    begun = days.engine.begin(date(1998, 1, 14), run=RunKey("daily", "14"), task_max_tries=3, by="test")
+    days.engine.promote(days.judge(begun).id, by="test")
+    assert chains.store.current_chain("movielens").origin.learning_rates == ()
+
+    chains.open("before", trials=1, start="1998-01-16", end="1998-01-16")
+    from_origin = chains.kept.rates
+    opened = chains.open("after", trials=1)
+
+    assert chains.kept.rates == from_origin != ()
+    assert (
+        f"1998-01-15, the first day of every trial, continues from {begun.model_dir}/model.ckpt-10"
+        in opened.notes
+    )
