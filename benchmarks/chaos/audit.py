@@ -115,7 +115,10 @@ def results_are_whole(evidence: Evidence) -> Found:
 
 
 def reasons_are_true(evidence: Evidence) -> Found:
-    """Every trial's end agrees with what became of its last job."""
+    """Every trial's end agrees with what became of its last job.
+
+    A poor job may end by itself before the stop arrives.
+    """
     jobs = {job.key: job for job in _ours(evidence)}
     last: dict[tuple[str, int], StepRow] = {}
     for step in sorted(evidence.steps, key=lambda s: (s.epoch, s.attempt)):
@@ -136,7 +139,7 @@ def _untrue(trial: TrialRow, job: Job | None, evidence: Evidence) -> str:
     if not trial.reason:
         return said
     if trial.state == "EARLY_STOPPED":
-        return "" if status in ("Cancelled", "Success") else said
+        return "" if job is not None and (job.stopped or status == "Success") else said
     if trial.state == "FAILED":
         limits = any(words in trial.reason for words in (*_LIMITS, *_NO_OWNER))
         no_try_left = status != "Success" and _SERVICE_WAS_AWAY.search(trial.reason)
