@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ _ENDED_TRIALS = {"SUCCEEDED", "EARLY_STOPPED", "FAILED", "CANCELLED"}
 _ENDED_RUNS = {"success", "failed"}
 _LIMITS = ("longer than max_training_hours", "longer than max_waiting_hours", "maxTrainingTimeInHour")
 _NO_OWNER = ("nobody watched it", "its task ended without it")
+_SERVICE_WAS_AWAY = re.compile(r"(OSS|MaxCompute)(:| gave| can't)|experiment store")
+"""What a trial is told to have failed of when no try of its task got through."""
 _SAME = 1e-6
 """Event files hold 32-bit floats."""
 
@@ -112,7 +115,10 @@ def results_are_whole(evidence: Evidence) -> Found:
 
 
 def reasons_are_true(evidence: Evidence) -> Found:
-    """Every trial's end agrees with what became of its last job."""
+    """Every trial's end agrees with what became of its last job.
+
+    A poor job may end by itself before the stop arrives.
+    """
     jobs = {job.key: job for job in _ours(evidence)}
     last: dict[tuple[str, int], StepRow] = {}
     for step in sorted(evidence.steps, key=lambda s: (s.epoch, s.attempt)):
@@ -133,10 +139,11 @@ def _untrue(trial: TrialRow, job: Job | None, evidence: Evidence) -> str:
     if not trial.reason:
         return said
     if trial.state == "EARLY_STOPPED":
-        return "" if status in ("Cancelled", "Success") else said
+        return "" if job is not None and (job.stopped or status == "Success") else said
     if trial.state == "FAILED":
         limits = any(words in trial.reason for words in (*_LIMITS, *_NO_OWNER))
-        return "" if status == "Failed" or limits else said
+        no_try_left = status != "Success" and _SERVICE_WAS_AWAY.search(trial.reason)
+        return "" if status == "Failed" or limits or no_try_left else said
     if trial.state == "CANCELLED":
         owed = trial.task in evidence.acted_on or any(words in trial.reason for words in _NO_OWNER)
         return "" if owed else said

@@ -82,6 +82,7 @@ def _jobs(books: Mapping[str, Any], uuid: str) -> Iterator[Job]:
     started: Counter[str] = Counter()
     began: dict[str, int] = {}
     over: dict[str, int] = {}
+    stopped: set[str] = set()
     for line, entry in enumerate(books["ledger"]):
         if entry["event"] == "started":
             started[entry["instance"]] += 1
@@ -89,6 +90,8 @@ def _jobs(books: Mapping[str, Any], uuid: str) -> Iterator[Job]:
             began.setdefault(entry["instance"], line)
         elif entry["event"] in ("stopped", "ended"):
             over.setdefault(entry["instance"], line)
+            if entry["event"] == "stopped":
+                stopped |= {entry["instance"], entry["parent"]}
     for each in books["instances"]:
         if each["kind"] == "XFlow":
             yield Job(
@@ -100,6 +103,7 @@ def _jobs(books: Mapping[str, Any], uuid: str) -> Iterator[Job]:
                 ended=None if each["ended"] is None else over.get(each["id"], began[each["id"]]),
                 processes=started[each["id"]],
                 trains=each["parameters"].get("cmd") == "train",
+                stopped=each["id"] in stopped,
                 by_store=uuid in each["settings"],
             )
 

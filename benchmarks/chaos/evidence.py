@@ -21,6 +21,8 @@ class Job:
     processes: int
     """How many times a process was started for it."""
     trains: bool = True
+    stopped: bool = False
+    """Whether somebody asked to stop it, or the part of it that trains (then the service says ``Failed``)."""
     by_store: bool = True
     """Whether it was submitted by the store under audit, not by hand."""
 

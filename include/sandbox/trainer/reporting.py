@@ -32,7 +32,8 @@ class Reporter:
             values.pop(fault.tag, None)
         if (fault := self._job.fault("nan_metric")) and step >= fault.step:
             values.update({tag: float("nan") for tag in values if tag == fault.tag or not fault.tag})
-        if self._job.fault("rotate_events") and self._evaluations:
+        # The rest of a torn record belongs to the file that has its beginning.
+        if self._job.fault("rotate_events") and self._evaluations and not self._torn:
             self._eval = self._new_eval_writer(self._evaluations)
         self._evaluations += 1
         data, self._torn = self._torn + self._eval.scalars(values, step, checkpoint=checkpoint), b""

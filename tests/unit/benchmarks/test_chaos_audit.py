@@ -123,6 +123,14 @@ WRONG = {
         "every end has a true reason",
         "its last job: Success",
     ),
+    "an early stop that stopped nothing": (
+        replace(
+            with_trial(state="EARLY_STOPPED", reason="below the median"),
+            jobs=[replace(JOB, status="Failed"), *GOOD.jobs[1:]],
+        ),
+        "every end has a true reason",
+        "its last job: Failed",
+    ),
     "a trial cancelled by nobody": (
         with_trial(state="CANCELLED", reason="a user ended the task"),
         "every end has a true reason",
@@ -174,6 +182,14 @@ def test_each_violation_is_found_under_its_name(what):
     found = audit(evidence)
 
     assert any(words in str(violation) for violation in found[check]), found
+
+
+def test_a_poor_job_whose_training_part_was_stopped_shows_as_failed():
+    jobs = [replace(JOB, status="Failed", stopped=True), *GOOD.jobs[1:]]
+
+    evidence = replace(with_trial(state="EARLY_STOPPED", reason="below the median"), jobs=jobs)
+
+    assert violations(evidence) == {}
 
 
 def test_a_person_may_cancel_a_trial():

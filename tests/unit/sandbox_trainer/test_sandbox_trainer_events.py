@@ -70,6 +70,12 @@ def test_rotated_files_hold_one_evaluation_each(world):
     assert len([name for name in world.files("run") if name.startswith("eval_val/")]) == 3
 
 
+def test_the_rest_of_a_torn_record_stays_in_its_file(world, events):
+    world.train(faults=("rotate_events", {"kind": "torn_event", "step": 10}))
+    assert len([name for name in world.files("run") if name.startswith("eval_val/")]) == 2
+    assert steps(events("run", "eval_val")) == [10, 20, 30]
+
+
 def test_missing_and_nan_tags(world, events):
     world.train("missing", faults=({"kind": "missing_tag", "tag": "auc_is_love"},))
     assert "auc_is_love" not in events("missing", "eval_val").Tags()["scalars"]
