@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from include import names
 from include.adapters.maxcompute import MaxComputeJobs
 from include.finetune import calendar
 from include.jobs import ini
@@ -32,6 +33,7 @@ DAG_ID = f"daily_finetune_{MODEL}"
 FIRST, SECOND, THIRD = date(1997, 11, 19), date(1997, 11, 20), date(1997, 11, 21)
 ORIGIN = f"oss://sandbox-bucket/{MODEL}/origin"
 SETTINGS = f"""
+pool: movielens_trials
 poll_seconds: 0.5
 max_training_hours: 0.05
 max_trial_retries: 0
@@ -119,9 +121,9 @@ class Chain:
         path = f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/{task_id}/logs/1"
         return json.dumps(self.world.airflow.api("GET", path), ensure_ascii=False)
 
-    def wait_for_end(self, run_id: str) -> str:
+    def wait_for_end(self, run_id: str, dag_id: str = DAG_ID) -> str:
         def ended() -> str | None:
-            state = self.world.airflow.run_state(DAG_ID, run_id)
+            state = self.world.airflow.run_state(dag_id, run_id)
             return state if state in ("success", "failed") else None
 
         return str(self.world.wait(ended, f"{run_id} ends"))
@@ -131,10 +133,17 @@ class Chain:
         self.world.airflow.api("POST", f"/dags/{DAG_ID}/clearTaskInstances", body)
 
     def jobs(self, day: date | None = None, *, model: str = MODEL) -> list[dict[str, Any]]:
-        """What the service itself knows of the trainings, in order."""
+        """What the service itself knows of the days' trainings, in order."""
         start = f"/{model}/finetune/{day:%Y%m%d}_" if day else f"/{model}/finetune/"
+        return [job for job in self._jobs(start) if f"_model_{model}-" not in job["parameters"]["model_dir"]]
+
+    def jobs_of_search(self, experiment: str) -> list[dict[str, Any]]:
+        """The same of a finetune search's chains."""
+        return self._jobs(f"_model_{experiment}_")
+
+    def _jobs(self, part: str) -> list[dict[str, Any]]:
         every = self.world.control("GET", "/books")["instances"]
-        mine = [i for i in every if start in i["parameters"].get("model_dir", "")]
+        mine = [i for i in every if part in i["parameters"].get("model_dir", "")]
         return sorted(mine, key=lambda i: i["started"])
 
     def day(self, bizdate: date) -> Day:
@@ -168,9 +177,12 @@ def chain(world) -> Iterator[Chain]:
     later = evaluated_later(folder)
 
     world.airflow.wait_for_dag("daily_finetune_movielens")
-    token = world.airflow.api("GET", "/dags/daily_finetune_movielens")["file_token"]
-    world.airflow.api("PUT", f"/parseDagFile/{token}")
-    world.airflow.wait_for_dag(DAG_ID)
+    for kind in ("daily_finetune", "finetune_search", "adoption"):
+        world.airflow.wait_for_dag(f"{kind}_movielens")
+        token = world.airflow.api("GET", f"/dags/{kind}_movielens")["file_token"]
+        world.airflow.api("PUT", f"/parseDagFile/{token}")
+    for kind in ("daily_finetune", "finetune_search", "adoption"):
+        world.airflow.wait_for_dag(f"{kind}_{MODEL}")
     world.airflow.wait_for_dag(f"daily_finetune_{LATER}")
     chain = Chain(world)
     chain.noted["paused at first"] = world.airflow.api("GET", f"/dags/{DAG_ID}")["is_paused"]
@@ -358,3 +370,27 @@ def test_a_scheduled_day_is_evaluated_by_a_job_of_its_own(world, backfilled):
     assert (day.bizdate, day.state) == (FIRST, DayState.PROMOTED)
     objective = 0.75 * day.metrics["auc_is_like"] + 0.25 * day.metrics["auc_is_love"]
     assert day.metric == pytest.approx(objective)
+
+
+def test_a_finetune_search_trains_chains_of_days_whose_parameters_the_days_adopt(world, chain):
+    search, adopting = f"finetune_search_{MODEL}", f"adoption_{MODEL}"
+    form = {"start_time": f"{FIRST}", "end_time": f"{SECOND}", "trials": 2, "seed": 1}
+    run = world.airflow.trigger(search, form)
+    assert chain.wait_for_end(run, search) == "success"
+
+    experiment = names.experiment_id(MODEL, world.store.uuid, search, run)
+    jobs = chain.jobs_of_search(experiment)
+    assert len(jobs) == len(world.store.steps(experiment)) in (3, 4)  # the second chain may be stopped
+    before = ORIGIN
+    for step in world.store.steps(experiment, 0):
+        saved = chain.saved_config(step.model_dir)
+        assert str(values_at(saved, CHECKPOINT)[0]).rpartition("/")[0] == before
+        before = step.model_dir
+    assert jobs[-1]["parameters"]["train_tables"].endswith(f"{SECOND:%Y%m%d}")
+
+    run = world.airflow.trigger(adopting, {"experiment": experiment, "reason": "better"})
+    assert chain.wait_for_end(run, adopting) == "success"
+    adopted = world.store.adoption(MODEL)
+    assert (adopted.experiment, set(adopted.edits)) == (experiment, {RATE, "data_config.batch_size"})
+    back = world.airflow.trigger(adopting, {"none": True, "reason": "other tests train days"})
+    assert chain.wait_for_end(back, adopting) == "success"
