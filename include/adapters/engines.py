@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from include.adapters import nni_assessors, nni_tuners
-from include.experiments.plan import Plan
+from include.experiments.trial_plan import SearchPlan
 from include.ports import Assessor, Tuner
 
 
-def make_tuner(plan: Plan) -> Tuner:
+def make_tuner(plan: SearchPlan) -> Tuner:
     """Raises ConfigError for a tuner that is unknown, can't work or gets wrong arguments."""
     tuner = plan.search.tuner
     return nni_tuners.create(
@@ -20,6 +20,6 @@ def make_tuner(plan: Plan) -> Tuner:
     )
 
 
-def make_assessor(plan: Plan) -> Assessor | None:
+def make_assessor(plan: SearchPlan) -> Assessor | None:
     """None when the model has none. Raises ConfigError as ``make_tuner`` does."""
     return nni_assessors.create(plan.search.assessor) if plan.search.assessor else None

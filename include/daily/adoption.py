@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from include import names
 from include.daily.config_files import ConfigFiles
 from include.daily.origin import rate_of_days
@@ -13,7 +15,7 @@ from include.experiments.closing import report_of_store
 from include.finetune.calendar import following
 from include.ports import ObjectStore
 from include.search.trial import TrialState
-from include.store import Adoption, DayState, ExperimentStore, Trial, current_days
+from include.store import Adoption, Chain, DayState, ExperimentStore, Trial, current_days
 
 
 def parameters_to_adopt(store: ExperimentStore, model: str, experiment_id: str, number: int | None) -> Trial:
@@ -57,7 +59,11 @@ def adopt(
     """
     searched = plan_of(store.experiment(trial.experiment_id).snapshot)
     edits = searched.space.edits(trial.parameters)
-    _try_on_next_day(store, objects, plan, edits)
+    chain = store.current_chain(plan.model)
+    if chain is None:
+        _try_on_config(objects, plan, searched.step_name(searched.step_count - 1), edits)
+    else:
+        _try_on_next_day(store, objects, plan, chain, edits)
     return store.adopt(
         plan.model, edits, experiment=trial.experiment_id, trial=trial.number, by=by, reason=reason
     )
@@ -71,12 +77,24 @@ def adopt_none(store: ExperimentStore, plan: FinetunePlan, *, by: str, reason: s
     return store.adopt(plan.model, {}, experiment=None, trial=None, by=by, reason=reason)
 
 
-def _try_on_next_day(
-    store: ExperimentStore, objects: ObjectStore, plan: FinetunePlan, edits: dict[str, object]
-) -> None:
-    chain = store.current_chain(plan.model)
-    if chain is None:  # its first day is checked when it begins
+def _try_on_config(objects: ObjectStore, plan: FinetunePlan, day: str, edits: dict[str, object]) -> None:
+    """Without a chain there is no checkpoint to compare with: the first day does that when it begins."""
+    if plan.finetune.pipeline_config == "origin":  # which config that is, is not known yet
         return
+    patched_config(
+        ConfigFiles(lambda: objects),
+        source=plan.parameters(date.fromisoformat(day))["config"],
+        edits=None,
+        learning_rate=None,
+        overrides=edits,
+        allow_unknown_fields=plan.settings.allow_unknown_fields,
+    )
+
+
+def _try_on_next_day(
+    store: ExperimentStore, objects: ObjectStore, plan: FinetunePlan, chain: Chain, edits: dict[str, object]
+) -> None:
+    """The day after the last that was promoted: what a gate refused is passed over, as the daily run does it."""
     days = current_days(store.days(plan.model, chain_id=chain.id))
     good = [d for d, day in days.items() if day.state is DayState.PROMOTED and day.checkpoint_out]
     last = days[max(good)] if good else None

@@ -15,9 +15,8 @@ from typing import Any
 
 from include import names
 from include.errors import ConfigError
-from include.experiments.services import Services
 from include.experiments.settings import JobSettings
-from include.experiments.trial_plan import RenderedTrial
+from include.experiments.trial_plan import MakeAssessor, RenderedTrial
 from include.experiments.verification import not_applied
 from include.jobs import payload
 from include.jobs.ini import JobConfig
@@ -113,7 +112,7 @@ class JobPlan:
     def step_name(self, step: int) -> str:  # noqa: ARG002
         return ""
 
-    def assessor(self, services: Services) -> Assessor | None:  # noqa: ARG002
+    def assessor(self, make: MakeAssessor) -> Assessor | None:  # noqa: ARG002
         return None
 
     def render_trial(

@@ -18,7 +18,7 @@ from include.errors import ConfigError, EasyRecAutoMLError, ProblemsError
 from include.experiments import settings as model_settings
 from include.experiments import variables
 from include.experiments.settings import ModelSettings
-from include.experiments.trial_plan import RenderedTrial
+from include.experiments.trial_plan import MakeAssessor, RenderedTrial
 from include.experiments.verification import not_applied
 from include.jobs import ini, payload
 from include.jobs.checks import check_parameters
@@ -35,8 +35,6 @@ from include.store import Result
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-    from include.experiments.services import Services
 
 BEGIN = "begin"
 SETTINGS = "model.yml"
@@ -173,8 +171,8 @@ class Plan:
     def step_name(self, step: int) -> str:  # noqa: ARG002
         return ""
 
-    def assessor(self, services: Services) -> Assessor | None:
-        return services.make_assessor(self)
+    def assessor(self, make: MakeAssessor) -> Assessor | None:
+        return make(self)
 
     def edits(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """What is edited in the pipeline config: the ini's own edits, then the trial's parameters (R7)."""

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
-from include.experiments.plan import Plan
+from include.experiments.trial_plan import MakeAssessor, SearchPlan
 from include.notices import Tell, tell_nobody
-from include.ports import Assessor, JobService, ObjectStore, TableCatalog, Tuner
+from include.ports import JobService, ObjectStore, TableCatalog, Tuner
 from include.store import ExperimentStore
 
 
@@ -25,8 +25,8 @@ class Services:
     jobs: JobService
     objects: ObjectStore
     tables: TableCatalog
-    make_tuner: Callable[[Plan], Tuner]
-    make_assessor: Callable[[Plan], Assessor | None]
+    make_tuner: Callable[[SearchPlan], Tuner]
+    make_assessor: MakeAssessor
     now: Callable[[], datetime] = field(default=utc_now)
     sleep: Callable[[float], None] = field(default=time.sleep)
     tell: Tell = field(default=tell_nobody)

@@ -29,7 +29,8 @@ class TrialJob:
         """Continue the trial's current attempt, or begin the next one when the current job failed.
 
         A step that succeeded leads to the next one only when that was decided (the trial waits); until then
-        the watcher has to judge it, and the trial comes back as it is.
+        the watcher has to judge it, and the trial comes back as it is. So it does when its last step has ended:
+        whoever recorded that died before the trial's own end, which the watcher concludes.
         """
         store = self._services.store
         step = store.latest_step(trial.experiment_id, trial.number, epoch=trial.epoch)
@@ -37,14 +38,10 @@ class TrialJob:
             self._start_fresh(trial)
         elif step.state is StepState.FAILED:
             self._start_fresh(trial, step=step.id.step, attempt=step.id.attempt + 1)
-        elif step.state is StepState.SUCCEEDED and step.id.step + 1 < self._plan.step_count:
-            if trial.state is not TrialState.WAITING:
-                return trial
+        elif self._leads_on(trial, step):
             self._start_fresh(trial, step=step.id.step + 1)
         elif step.state.is_terminal:
-            raise StateError(
-                f"trial {trial.number} is {trial.state.value} but its job has ended ({step.state.value})"
-            )
+            return trial
         else:  # as it was recorded: a newer version of this software might render it otherwise
             self._jobs.start(step.id, model_dir=step.model_dir, payload=JobPayload(**step.payload))
         if trial.state is TrialState.WAITING:
@@ -52,6 +49,10 @@ class TrialJob:
                 trial.experiment_id, trial.number, epoch=trial.epoch, to=TrialState.SUBMITTED
             )
         return store.trial(trial.experiment_id, trial.number)
+
+    def _leads_on(self, trial: Trial, step: Step) -> bool:
+        succeeded = step.state is StepState.SUCCEEDED and trial.state is TrialState.WAITING
+        return succeeded and step.id.step + 1 < self._plan.step_count
 
     def failed_between_steps(self, trial: Trial) -> bool:
         """Whether the trial failed because a next step could not begin, and the model to go on from is there.

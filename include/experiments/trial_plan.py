@@ -7,7 +7,7 @@ Three plans exist: a search's (``plan.Plan``), a finetune search's, whose trials
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,8 +17,9 @@ from include.ports import Assessor, JobPayload
 from include.store import Result
 
 if TYPE_CHECKING:
-    from include.experiments.services import Services
     from include.experiments.settings import JobSettings
+    from include.search.config import SearchConfig
+    from include.search.space import SearchSpace
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,19 @@ class RenderedTrial:
     model_dir: str
     payload: JobPayload
     config_upload: tuple[str, str] | None = None
+
+
+class SearchPlan(Protocol):
+    """Of a search's plan, what its tuner and assessor are made from."""
+
+    @property
+    def search(self) -> SearchConfig: ...
+
+    @property
+    def space(self) -> SearchSpace: ...
+
+
+MakeAssessor = Callable[[SearchPlan], Assessor | None]
 
 
 class TrialPlan(Protocol):
@@ -59,7 +73,9 @@ class TrialPlan(Protocol):
         """What people call the step: a date; empty where a trial is one step."""
         ...
 
-    def assessor(self, services: Services) -> Assessor | None: ...
+    def assessor(self, make: MakeAssessor) -> Assessor | None:
+        """The one that judges the trial's intermediate results, by the maker of a search's; None without any."""
+        ...
 
     def render_trial(
         self, step: StepId, parameters: Mapping[str, Any], *, checkpoint: str = ""

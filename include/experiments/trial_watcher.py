@@ -43,7 +43,7 @@ class TrialWatcher:
         self._experiment = experiment
         self._number = trial
         self._epoch = epoch
-        self._assessor = plan.assessor(services)
+        self._assessor = plan.assessor(services.make_assessor)
         self._follower: EventFollower | None = None
         self._objective: Objective | None = None
         self._unrecorded: list[Result] = []

@@ -16,7 +16,8 @@ from include.errors import ConfigError, NotFoundError, ProblemsError
 from include.experiments.verification import not_applied
 from include.search.space import parse
 from include.store import RunKey
-from tests.support.daily import Days
+from tests.support.daily import BAD, Days
+from tests.unit.experiments.conftest import CONFIG_URL
 from tests.unit.finetune_search.conftest import MODEL, ORIGIN, RATE
 
 JAN = "1998-01-15", "1998-01-16"
@@ -130,3 +131,22 @@ class _Always:
 
     def ask(self, history, pending, seed):
         return dict(self.parameters)
+
+
+def test_without_a_chain_parameters_are_tried_on_the_models_config(days, searched):
+    days.set(pipeline_config="ini")
+    days.services.objects.write(CONFIG_URL, b"train_config { num_steps: 1")
+    with pytest.raises(ConfigError):
+        adopt_best(days, searched)
+    assert days.store.adoption("movielens") is None
+
+
+def test_after_a_day_that_the_gate_refused_they_are_tried_on_the_last_promoted_one(days, searched):
+    days.engine.promote(days.judge(begin(days, 14)).id, by="test")
+    refused = begin(days, 15)
+    days.judge(refused, BAD)
+    for info in list(days.services.objects.list(refused.model_dir)):
+        days.services.objects.delete(info.url)
+
+    assert adopt_best(days, searched).number == 1
+    assert begin(days, 16).overrides != {}

@@ -173,6 +173,24 @@ def test_a_crash_between_two_days_leaves_one_job_for_each(chain, dies_before):
     assert chain.dirs() == ["19980115_model_exp_0", "19980116_model_exp_0"]
 
 
+def test_a_crash_between_the_end_of_the_last_day_and_that_of_the_trial_loses_nothing(chain):
+    chain.day(0.6)
+    chain.day(0.7)
+    chain.train(chain.of(0), 0.8)
+    with (
+        mock.patch.object(type(chain.store), "move_trial", side_effect=RetryableError("died")),
+        mock.patch.object(type(chain.watcher()), "_note_running", side_effect=lambda t, s, _: (t, s)),
+        pytest.raises(RetryableError),
+    ):
+        chain.watcher().poll()
+
+    chain.start()  # Airflow's retry
+    ended = chain.watcher().poll()
+
+    assert (ended.state, ended.metric) == (TrialState.SUCCEEDED, pytest.approx(0.7))
+    assert len(chain.jobs.jobs) == 3
+
+
 def test_a_day_that_was_judged_leads_on_and_is_not_judged_again(chain):
     chain.train(chain.of(0))
     with (
