@@ -332,7 +332,7 @@ def _control_case(lab: Lab, rng: random.Random) -> Case:
 def _command_case(lab: Lab, rng: random.Random) -> Case:
     words = ["check", "experiments", "limits", "stop", "pause", "clone", "retry", "extend", "days", "promote",
              "rollback", "adopt", "logview", "modify-pipeline-config", "--trials", "--trial", "--json", "--to",
-             "--store", str(lab.model), "20220617", "-1", "nan", "", "../..", "\x00",
+             "--store", str(lab.model), "20220617", "-1", "nan", "", "../..",
              "movielens-00000000", "{"]  # fmt: skip
     given = [rng.choice(words[:14]), *(rng.choice(words) for _ in range(rng.randrange(4)))]
 
