@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param
 
-from easyrec.discovery import finetune_models, finetune_search_models
+from easyrec.discovery import adoption_dag, finetune_models, finetune_search_models
 from easyrec.docs import ADOPTION
 from easyrec.operators.adoption import EXPERIMENT, NONE, REASON, TRIAL, AdoptOperator
 
@@ -15,7 +15,7 @@ for model in finetune_models():
     if model.name not in searched:
         continue
     with DAG(
-        dag_id=f"adoption_{model.name}",
+        dag_id=adoption_dag(model.name),
         schedule=None,
         max_active_runs=1,
         tags=["easyrec", "finetune", model.name],

@@ -10,7 +10,7 @@ from include.daily.promotion import age_hours
 from include.errors import NotFoundError
 from include.experiments.report import json_ready
 from include.pages.experiments import Readable
-from include.store import Chain, Day, ExperimentStore, Promotion, current_days
+from include.store import Adoption, Chain, Day, ExperimentStore, Promotion, current_days
 
 
 def models_with_days(store: ExperimentStore, may_read: Readable) -> list[str]:
@@ -52,6 +52,7 @@ def calendar(
             "promotions": [_promotion(p) for p in promotions],
             "serves": _promotion(serving) if serving else None,
             "serves_age_hours": age_hours(serving, now),
+            "adopted": _adoption(store.adoption(model)),
         }
     )
     return said
@@ -106,6 +107,20 @@ def _chain(chain: Chain) -> dict[str, Any]:
         "learning_rates": list(origin.learning_rates),
         "created_at": chain.created_at,
         "created_by": chain.created_by,
+    }
+
+
+def _adoption(adoption: Adoption | None) -> dict[str, Any] | None:
+    """None also when what was adopted was taken back."""
+    if adoption is None or not adoption.edits:
+        return None
+    return {
+        "number": adoption.number,
+        "edits": dict(adoption.edits),
+        "experiment": adoption.experiment,
+        "trial": adoption.trial,
+        "by": adoption.by,
+        "at": adoption.at,
     }
 
 

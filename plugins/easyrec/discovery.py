@@ -40,6 +40,11 @@ class ModelFolder(Generic[P]):
         return self.plan.settings.notify if self.plan else None
 
 
+def adoption_dag(model: str) -> str:
+    """Id of the DAG whose run access is the right to adopt parameters for the model's days."""
+    return f"adoption_{model}"
+
+
 def models_dir() -> Path:
     default = Path(__file__).resolve().parents[2] / "include" / "models"
     return Path(os.environ.get(MODELS_DIR_ENV, default))

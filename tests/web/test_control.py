@@ -23,6 +23,7 @@ CHANGES = [
     ("retry", {"numbers": [3]}),
     ("stop-trials", {"numbers": [0]}),
     ("trials/0/clone", {"changes": {}}),
+    ("trials/0/adopt", {"reason": "better"}),
 ]
 
 
@@ -67,6 +68,13 @@ def test_a_wrong_wish_is_refused_in_words(site, search):
     assert answer.status_code == 422
     assert "at least 1" in answer.json()["detail"]
     assert site.call("POST", f"/api/experiments/{search}/limits", json={"trail": 9}).status_code == 422
+
+
+def test_only_a_finetune_search_is_adopted(site, search):
+    answer = site.call("POST", f"/api/experiments/{search}/trials/0/adopt", json={"reason": "better"})
+    assert answer.status_code == 422
+    assert "is no finetune search" in answer.json()["detail"]
+    assert site.json(f"/api/experiments/{search}/trials/0")["may_adopt"] is False
 
 
 def test_a_run_that_airflow_cannot_start_is_refused_in_words(site, search):

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
+from easyrec.discovery import adoption_dag, models_dir
 from easyrec.web.access import Changeable, Guarded, Store, TheirRights
 from include.adapters.airflow_workflow import AirflowWorkflow
 from include.experiments import control
@@ -45,6 +46,10 @@ class Numbers(_Body):
 
 class Changes(_Body):
     changes: dict[str, Any] = Field(default_factory=dict)
+
+
+class Reason(_Body):
+    reason: str = ""
 
 
 class Given(_Body):
@@ -117,6 +122,21 @@ def stop_trials(found: Changeable, who: Acting, body: Numbers) -> Answer:
 def clone(found: Changeable, who: Acting, number: int, body: Changes) -> Answer:
     """A new trial with the parameters of this one, some of them changed."""
     return _said(control.clone_trial(who, found.id, number, body.changes))
+
+
+@router.post("/experiments/{experiment}/trials/{number}/adopt")
+def adopt(found: Changeable, rights: TheirRights, store: Store, number: int, body: Reason) -> Answer:
+    """Train the model's days that begin from now on with this trial's parameters (of a finetune search)."""
+    from easyrec import runtime
+    from include.daily import adoption
+    from include.daily.plan import FinetunePlan
+
+    rights.check_change(adoption_dag(found.model))
+    plan = FinetunePlan.load(models_dir() / found.model)
+    trial = adoption.parameters_to_adopt(store, found.model, found.id, number)
+    objects = runtime.services(plan.settings, store).objects
+    adopted = adoption.adopt(store, objects, plan, trial, by=rights.name, reason=body.reason)
+    return _said(Outcome(f"{adopted} counts: days that begin from now on are trained with its parameters"))
 
 
 def _said(outcome: Outcome) -> Answer:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
+from easyrec.discovery import adoption_dag
 from easyrec.web.access import Readable, Store, TheirRights
 from easyrec.web.recent import Recent
 from include.errors import NotFoundError
@@ -16,6 +17,7 @@ from include.experiments.report import to_html
 from include.pages import changes, experiments, figures, runs
 from include.pages import days as day_views
 from include.pages import trials as trial_views
+from include.search.trial import TrialState
 from include.store import TaskKey
 
 router = APIRouter(tags=["read"])
@@ -92,7 +94,12 @@ def plot(
 def trial(found: Readable, store: Store, number: int, rights: TheirRights) -> dict[str, Any]:
     """One trial: curves, parameters, config diff, jobs, events."""
     data = trial_views.trial_page(store, found.id, number)
-    return {"may_change": rights.may_change(found.dag_id), **data}
+    may_change = rights.may_change(found.dag_id)
+    fit = (
+        found.kind == "finetune" and data["state"] == TrialState.SUCCEEDED.value and bool(data["parameters"])
+    )
+    may_adopt = may_change and fit and rights.may_change(adoption_dag(found.model))
+    return {"may_change": may_change, "may_adopt": may_adopt, **data}
 
 
 @router.get("/experiments/{experiment}/summary.json")

@@ -87,6 +87,7 @@ export function trialControls(experiment, again) {
       replace(panel, h("legend", {}, t("control.title")),
         over ? null : button("control.stop_trial", () => send(`${path}/stop-trials`, { numbers }, t("control.stop_trial.sure")), { class: "danger" }),
         ["FAILED", "CANCELLED"].includes(trial.state) ? button("control.retry_trial", () => send(`${path}/retry`, { numbers })) : null,
+        trial.may_adopt ? button("control.adopt", () => send(`${path}/trials/${trial.number}/adopt`, {}, t("control.adopt.sure"))) : null,
         button("control.clone", () => edit(t("control.clone"), trial.parameters, (changed) => send(`${path}/trials/${trial.number}/clone`, { changes: differences(trial.parameters, changed) }))));
     },
   };

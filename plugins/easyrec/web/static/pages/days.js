@@ -1,7 +1,7 @@
 // A model's daily finetune: one square a day, the chain's curve, what serves.
 import { airflow, experimentPath, get, part, root } from "../api.js";
 import { h, replace } from "../dom.js";
-import { duration, number, time } from "../format.js";
+import { duration, number, text, time } from "../format.js";
 import { language, t } from "../i18n.js";
 import { outside } from "../links.js";
 import { follow } from "../live.js";
@@ -41,14 +41,17 @@ export async function show(body, model) {
   chooser.addEventListener("change", () => again());
 }
 
-function serving({ serves, serves_age_hours, chain }) {
+function serving({ serves, serves_age_hours, chain, adopted }) {
   const origin = chain.experiment
     ? [h("a", { href: `${root}${experimentPath(chain.experiment)}/trials/${chain.trial}` }, `${chain.experiment} #${chain.trial}`), " "]
     : "";
   return h("dl", { class: "facts" },
     h("dt", {}, t("days.serves")),
     h("dd", {}, serves ? [`${serves.bizdate} (${t("days.promotion", { number: serves.number })}, ${duration(serves_age_hours * 3600)}) `, h("code", {}, serves.checkpoint)] : t("days.nothing")),
-    h("dt", {}, t("days.origin")), h("dd", {}, origin, h("code", {}, chain.checkpoint)));
+    h("dt", {}, t("days.origin")), h("dd", {}, origin, h("code", {}, chain.checkpoint)),
+    adopted ? [h("dt", {}, t("days.adopted")), h("dd", {},
+      h("a", { href: `${root}${experimentPath(adopted.experiment)}/trials/${adopted.trial}` }, `${adopted.experiment} #${adopted.trial}`), ` (${adopted.by}, ${time(adopted.at)}) `,
+      h("code", {}, Object.entries(adopted.edits).map(([key, value]) => `${key} = ${text(value)}`).join("; ")))] : null);
 }
 
 function calendar(days, pick) {
