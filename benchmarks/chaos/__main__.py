@@ -141,8 +141,7 @@ def _print(
     for each in (each for violations in found.values() for each in violations):
         console.print(f"[red]{each}", markup=True)
     console.print(
-        f"days cleared by a person: {record.mended_days}, trained from the form: "
-        f"{record.days_by_form}; rounds of reconcile: {', '.join(rounds)}; "
+        f"days cleared by a person: {record.mended_days}; rounds of reconcile: {', '.join(rounds)}; "
         f"left out: {', '.join(record.left_out) or 'nothing'}; never recovered: {conductor.recoveries.never}"
     )
 

@@ -37,7 +37,6 @@ class Record:
     wire: Counter[str] = field(default_factory=Counter)
     left_out: list[str] = field(default_factory=list)
     mended_days: int = 0
-    days_by_form: int = 0
     away: Counter[str] = field(default_factory=Counter)
     """Rounds in which something that the suite itself asks did not answer."""
 
@@ -116,7 +115,6 @@ class Conductor:
             self._next_event(progress)
         if time.monotonic() - self._mended > _MEND_EVERY_S:
             self.record.mended_days += self._people.mend_failed_days()
-            self.record.days_by_form += self._people.help_queued_days()
             self._mended = time.monotonic()
         return False
 

@@ -6,14 +6,12 @@ import random
 import signal
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 
 from benchmarks.chaos.lab import Lab
 from scripts.local_airflow import LocalAirflow
 
 _CLEARS_OF_A_RUN = 6
-_QUEUED_TOO_LONG_S = 45.0
 
 
 class People:
@@ -26,8 +24,6 @@ class People:
         self._days = days
         self.acted_on: set[tuple[str, str, str, int]] = set()
         self._cleared: dict[str, int] = {}
-        self._queued_since: dict[str, float] = {}
-        self._by_form: set[str] = set()
         self._side_runs = 0
 
     def clear(self, dice: random.Random, dag_id: str, task_id: str) -> str:
@@ -74,24 +70,6 @@ class People:
             self._lab.airflow.api("POST", f"/dags/{self._days}/clearTaskInstances", body)
             self._cleared[run_id] = self._cleared.get(run_id, 0) + 1
             count += 1
-        return count
-
-    def help_queued_days(self) -> int:
-        """Train from the form what was cleared and can't start, because the days that wait for it fill the
-        backfill's share of active runs (docs/finetune.md, Backfill); how many were started."""
-        count = 0
-        for run in self._lab.runs(self._days):
-            run_id = run["dag_run_id"]
-            if run["state"] != "queued" or run_id not in self._cleared:
-                self._queued_since.pop(run_id, None)
-                continue
-            since = self._queued_since.setdefault(run_id, time.monotonic())
-            form = f"form-{run_id[10:20]}-{self._cleared[run_id]}"
-            if time.monotonic() - since > _QUEUED_TOO_LONG_S and form not in self._by_form:
-                day = datetime.fromisoformat(run["logical_date"]).date()
-                self._lab.airflow.trigger(self._days, {"bizdate": str(day)}, form)
-                self._by_form.add(form)
-                count += 1
         return count
 
     def _on_one(

@@ -62,7 +62,8 @@ class Work:
         if self.days:
             self.origin = lab.train_origin(DAYS_MODEL)
             lab.turn_on(self.days_dag)
-            lab.backfill(self.days_dag, self.wanted[0], self.wanted[-1], active_runs=2)
+            # As many as days: else those that wait for a failed day keep its cleared run from starting.
+            lab.backfill(self.days_dag, self.wanted[0], self.wanted[-1], active_runs=self.days)
         if self.trials:
             conf = {"trials": self.trials, "seed": seed}
             lab.airflow.trigger(self.search_dag, conf, self.search_run)
