@@ -38,10 +38,16 @@ def test_two_trials_train_three_days_each_from_the_day_before(installation: Inst
     )
     trials = installation.run()
 
-    assert [t.state for t in trials] == [TrialState.SUCCEEDED] * 2, [t.reason for t in trials]
-    assert len(installation.jobs()) == 1 + 2 * 3
-    for trial in trials:
+    # The two run side by side: the assessor may stop whichever is behind.
+    assert {t.state for t in trials} <= {TrialState.SUCCEEDED, TrialState.EARLY_STOPPED}, [
+        t.reason for t in trials
+    ]
+    whole = [t for t in trials if t.state is TrialState.SUCCEEDED]
+    assert whole
+    assert len(installation.jobs()) == 1 + len(installation.store.steps(installation.experiment))
+    for trial in whole:
         steps = installation.store.steps(installation.experiment, trial.number)
+        assert len(steps) == 3
         before = origin
         for step in steps:
             saved = installation.services.objects.read(names.saved_pipeline_config(step.model_dir)).decode()
