@@ -16,6 +16,8 @@ OWNER_MARKER = "_easyrec_automl_owner.json"
 _OURS = "easyrec-automl"
 _OSS_URL = re.compile(r"oss://([a-z0-9][a-z0-9-]{1,61}[a-z0-9])/(.*)", re.DOTALL)
 _MODEL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_UPWARDS = re.compile(r"/\.{1,2}(?=[/?]|$)")
+_BETWEEN_PATHS = re.compile(r"[\s\"',;]+")
 
 
 @dataclass(frozen=True)
@@ -127,17 +129,33 @@ def experiment_prefix(base: str, experiment: str) -> str:
 
 
 def split_oss_url(url: str) -> tuple[str, str]:
-    """``oss://bucket/key`` → ``(bucket, key)``; the key may be empty. ConfigError otherwise."""
+    """``oss://bucket/key`` → ``(bucket, key)``; the key may be empty. ConfigError otherwise, and for a key
+    with ``.`` or ``..`` between slashes or a control character.
+    """
     match = _OSS_URL.fullmatch(url)
     if match is None:
         raise ConfigError(f"{url!r} is not an OSS path", hint="write oss://<bucket>/<path>")
+    if any(ord(c) < 32 or ord(c) == 127 for c in url):
+        raise ConfigError(f"{url!r} holds a control character", hint="write oss://<bucket>/<path>")
+    refuse_upwards(url)
     return match[1], match[2]
+
+
+def refuse_upwards(text: str) -> None:
+    """ConfigError when an OSS path in ``text`` holds ``.`` or ``..`` between slashes.
+
+    OSS takes them for names like any other, what reads the path in a job may walk up: then a job would write
+    where nobody looks.
+    """
+    for path in _BETWEEN_PATHS.split(text) if "oss://" in text else ():
+        if "oss://" in path and _UPWARDS.search(path):
+            raise ConfigError(f"{path!r} leads elsewhere", hint="write the whole path, without . and ..")
 
 
 def split_table_url(url: str) -> tuple[str, str, str]:
     """``odps://project/tables/name[/dt=…[/…]]`` → ``(project, table, partition spec or "")``."""
     match = re.fullmatch(r"odps://([^/\s]+)/tables/([^/\s]+)((?:/[^/=\s]+=[^/\s]+)*)/?", url)
-    if match is None:
+    if match is None or {match[1], match[2]} & {".", ".."}:
         raise ConfigError(
             f"{url!r} is not a table path", hint="write odps://<project>/tables/<name>[/dt=<value>]"
         )

@@ -191,8 +191,10 @@ class LocalAirflow:
             )
         return answer.json() if answer.content else None
 
-    def request(self, method: str, path: str, body: Any = None) -> requests.Response:
-        """As ``api``, whatever the status."""
+    def request(
+        self, method: str, path: str, body: Any = None, *, below: str = "/api/v2"
+    ) -> requests.Response:
+        """As ``api``, whatever the status; ``below`` another root than the REST API's."""
         if not self._token:
             answer = requests.post(
                 f"{self.url}/auth/token", json={"username": USER, "password": self.password}, timeout=30
@@ -200,7 +202,7 @@ class LocalAirflow:
             answer.raise_for_status()
             self._token = answer.json()["access_token"]
         headers = {"Authorization": f"Bearer {self._token}"}
-        return requests.request(method, f"{self.url}/api/v2{path}", json=body, headers=headers, timeout=30)
+        return requests.request(method, f"{self.url}{below}{path}", json=body, headers=headers, timeout=30)
 
     def wait_for_dag(self, dag_id: str, seconds: float = 90) -> None:
         def known() -> bool:

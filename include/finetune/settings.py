@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from include import names
 from include.errors import ConfigError
 from include.finetune import calendar
 
@@ -104,6 +105,10 @@ class FinetuneSettings(BaseModel):
     def _oss_folder(cls, value: str) -> str:
         if value and not re.fullmatch(r"oss://[^/]+/.+", value):
             raise ValueError("not an OSS folder: write oss://<bucket>/<path>")
+        try:
+            names.refuse_upwards(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
         return value.rstrip("/")
 
     @model_validator(mode="after")

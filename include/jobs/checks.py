@@ -132,6 +132,11 @@ class _Check:
                     continue
                 if key == "config" and not bucket_key:
                     self.problems.append(f"{self._at(key)} names a bucket, not a file")
+        for key in (key for key in self.values if key not in _OSS_KEYS):
+            try:
+                names.refuse_upwards(self.values[key])
+            except ConfigError as error:
+                self.problems.append(f"{self._at(key)}: {error}")
 
     def buckets(self) -> None:
         covered = {

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from include import names
 from include.errors import ConfigError
 
 _MAX_KEY = 1000
@@ -40,7 +41,8 @@ def merge_edits(base_json_text: str, parameters: Mapping[str, Any]) -> dict[str,
 
 
 def check_carriable(edit_config_json: str) -> None:
-    """Refuse edits that EasyRec would read differently or not at all (reference section 4).
+    """Refuse edits that EasyRec would read differently or not at all (reference section 4), and OSS paths
+    that lead elsewhere.
 
     Raises ConfigError that names the edit and the way out.
     """
@@ -54,6 +56,10 @@ def check_carriable(edit_config_json: str) -> None:
             )
         if isinstance(value, str) and value.count(";") != key.count(";"):
             raise ConfigError("EasyRec cuts a value at ';'", where=where, hint=_WAY_OUT)
+        try:
+            names.refuse_upwards(json.dumps(value, ensure_ascii=False))
+        except ConfigError as error:
+            raise ConfigError(error.message, where=where, hint=error.hint) from None
 
 
 def _from_yaml(text: str) -> Any:

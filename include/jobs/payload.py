@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from include import names
 from include.errors import ConfigError
 from include.jobs._text import holds_secret, is_secret_name
 from include.jobs.edits import check_carriable, merge_edits
@@ -97,3 +98,7 @@ def _check_value(key: str, value: str) -> None:
     control = next((c for c in value if ord(c) < 32 or ord(c) == 127), None)
     if control is not None:
         raise ConfigError(f"the control character {control!r} can't be sent", where=where)
+    try:
+        names.refuse_upwards(value)
+    except ConfigError as error:
+        raise ConfigError(error.message, where=where, hint=error.hint) from None

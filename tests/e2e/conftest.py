@@ -71,6 +71,12 @@ class Search:
         path = f"/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{task_id}/logs/1"
         return json.dumps(self.world.airflow.api("GET", path), ensure_ascii=False)
 
+    def page(self, path: str, method: str = "GET") -> requests.Response:
+        """What the page inside Airflow asks the experiment for."""
+        return self.world.airflow.request(
+            method, f"/experiments/{self.experiment}{path}", below="/easyrec/api"
+        )
+
     def wait_for_trial(self, condition: Callable[[Trial], Any], what: str) -> Trial:
         def there() -> Trial | None:
             trials = self.trials()

@@ -6,12 +6,14 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from include.pipeline_config import values_at
 from include.search.trial import TrialState
 from include.store import ExperimentState, StepState
+from tests.support import leaks
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
 
@@ -20,11 +22,16 @@ def ended(job: dict) -> bool:
     return job["ended"] is not None
 
 
-def test_a_search_runs_the_parameters_it_records_and_publishes_the_best(world):
+@pytest.fixture(scope="module")
+def searched(world):
+    """A whole search, from the form to the report."""
     search = world.search().start(trials=4, seed=5, baseline=True)
-
     assert search.wait_for_end() == "success"
+    return search
 
+
+def test_a_search_runs_the_parameters_it_records_and_publishes_the_best(world, searched):
+    search = searched
     trials, jobs = search.trials(), search.jobs()
     assert [t.number for t in trials] == [0, 1, 2, 3, 4]
     assert {t.state for t in trials} <= {TrialState.SUCCEEDED, TrialState.EARLY_STOPPED}
@@ -222,3 +229,30 @@ def test_a_wrong_config_ends_before_the_first_submit_with_one_clear_message(worl
     assert "num_stepz" in log
     assert "num_steps" in log
     assert search.jobs() == []
+
+
+def test_no_access_key_and_no_link_with_a_token_is_left_anywhere(world, searched):
+    links = searched.page("/trials/1/logview", "POST").json()["links"]
+    tokens = {parse_qs(urlsplit(link).query)["token"][0] for link in links.values()}
+    pages = [searched.page(path) for path in ("", "/files", "/trials", "/trials/1", "/summary.html")]
+    home = world.airflow.home
+
+    places = {
+        **leaks.files(home),  # logs of tasks and of components
+        **leaks.files(world.sandbox.folder, without="credentials.json"),  # objects, jobs as they were sent
+        **{page.url: page.content for page in pages},
+        **{name: leaks.rows(home / name) for name in ("airflow.db", "easyrec_automl.db")},
+    }
+
+    # Airflow has its connections from the environment: no place of it is left out.
+    assert leaks.holding(places, [world.endpoints.access_key_id, world.endpoints.access_key_secret]) == []
+    assert leaks.holding(places, tokens) == []
+    # It was looked where it matters.
+    for table in ("xcom", "rendered_task_instance_fields", "serialized_dag", "log"):
+        assert f'INSERT INTO "{table}"'.encode() in places["airflow.db"], table
+    assert searched.experiment.encode() in places["airflow.db"]
+    assert searched.experiment.encode() in places["easyrec_automl.db"]
+    assert any(b"XflowInstance" in data for data in places.values())
+    for part in ("task_id=open_experiment", "triggerer.log", "report.html", "best_pipeline.config"):
+        assert [where for where in places if part in where], part
+    assert all(page.ok for page in pages)
