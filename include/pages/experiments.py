@@ -104,17 +104,21 @@ def files(store: ExperimentStore, experiment_id: str) -> dict[str, Any]:
 def trial_table(store: ExperimentStore, experiment_id: str, now: datetime) -> dict[str, Any]:
     """All trials by column: names once, values as lists, so that 1,000 trials stay small.
 
-    ``parameters`` and ``metrics`` name the columns of the same-named lists in each row.
+    ``parameters`` and ``metrics`` name the columns of the same-named lists in each row; the first
+    ``weighted`` metrics are the objective's.
     """
     found = report_of_store(store, experiment_id, now)
     trials = {t.number: t for t in store.trials(experiment_id)}
     jobs = _last_jobs(store.steps(experiment_id))
     parameters = sorted({k for row in found.trials for k in row.parameters})
-    metrics = sorted({k for row in found.trials for k in row.metrics})
+    seen = {k for row in found.trials for k in row.metrics}
+    weighted = [k for k in found.weights if k in seen]
+    metrics = [*weighted, *sorted(seen.difference(weighted))]
     rows = [
         _table_row(row, trials[row.number], jobs.get(row.number), parameters, metrics) for row in found.trials
     ]
-    return json_ready({"parameters": parameters, "metrics": metrics, "rows": rows})  # type: ignore[no-any-return]
+    table = {"parameters": parameters, "metrics": metrics, "weighted": len(weighted), "rows": rows}
+    return json_ready(table)  # type: ignore[no-any-return]
 
 
 def _table_row(

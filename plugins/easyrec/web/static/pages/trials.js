@@ -86,11 +86,12 @@ function columns(data, hidden) {
     { key: "state", label: t("trials.state"), value: (r) => r.state, show: (r) => badge(r.state) },
     { key: "reason", label: t("trials.reason"), value: (r) => r.reason || null, show: (r) => h("span", { class: "reason" }, r.reason), hint: (r) => r.reason },
     { key: "metric", label: t("trials.objective"), numeric: true, descending: true, value: (r) => r.metric, show: (r) => number(r.metric) },
-    ...metrics,
+    ...metrics.slice(0, data.weighted),
     { key: "seconds", label: t("trials.duration"), numeric: true, value: (r) => r.seconds, show: (r) => duration(r.seconds) },
     { key: "cost", label: t("trials.cost"), title: t("trials.cost.title"), numeric: true, value: (r) => r.training_seconds, show: (r) => duration(r.training_seconds) },
     { key: "source", label: t("trials.source"), value: (r) => r.source, show: (r) => r.source },
     ...parameters.filter((c) => !hidden.has(c.key.slice("parameter ".length))),
+    ...metrics.slice(data.weighted),
   ];
 }
 
