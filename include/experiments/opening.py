@@ -19,6 +19,8 @@ from include.experiments.trial_starter import BASELINE, CUSTOM, TUNER, Assignmen
 from include.store import Experiment, ExperimentStore, NewExperiment
 
 DEFAULT_TRIALS = 20
+MOST_TRIALS = 1000
+"""Of one DAG run: each is a mapped task, and Airflow maps 1024 at most by default."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,17 @@ def open_experiment(
     experiment_id = names.experiment_id(plan.model, store.uuid, dag_id, run_id)
     known = _known(store, experiment_id)
     running = plan if known is None else plan_of(known.snapshot)
+    trials = request.trials if request.trials is not None else running.search.max_trials or DEFAULT_TRIALS
     checked = check_search(services, plan, running, request.custom_parameters, baseline=request.baseline)
-    problems = [*_seed_problems(request), *checked.problems, *further_problems]
+    problems = [
+        *_seed_problems(request),
+        *_number_problems(trials, request),
+        *checked.problems,
+        *further_problems,
+    ]
     problems = problems or publish_search_space(services, checked.plan, experiment_id)
     if problems:
         raise ProblemsError(f"the search of {plan.model} can't start; nothing was submitted", problems)
-    trials = request.trials if request.trials is not None else running.search.max_trials or DEFAULT_TRIALS
     assignments = _assignments(experiment_id, trials, request)
     duration = request.max_duration or running.search.max_duration
     deadline = services.now() + duration if duration else None
@@ -133,7 +140,7 @@ def _extend(
         raise ConfigError("how many more trials?", where="trials", hint="give trials or custom parameters")
     kept = plan_of(experiment.snapshot)
     checked = check_search(services, plan, kept, request.custom_parameters, baseline=request.baseline)
-    problems = [*checked.problems, *further_problems]
+    problems = [*_number_problems(trials, request), *checked.problems, *further_problems]
     if problems:
         raise ProblemsError(f"experiment {experiment.id} can't be extended; nothing was submitted", problems)
     assignments = _assignments(experiment.id, trials, request)
@@ -147,6 +154,16 @@ def _seed_problems(request: OpenRequest) -> list[str]:
     if request.seed is None or 0 <= request.seed < 2**63:
         return []
     return [f"the seed is {request.seed}: a number from 0 to 2**63 - 1"]
+
+
+def _number_problems(trials: int, request: OpenRequest) -> list[str]:
+    wanted = max(trials, len(request.custom_parameters))
+    if wanted <= MOST_TRIALS:
+        return []
+    return [
+        f"{wanted} trials are too many for one DAG run: give at most {MOST_TRIALS} in the form's field trials "
+        "(or as maxTrialNumber), and extend the experiment later"
+    ]
 
 
 def _known(store: ExperimentStore, experiment_id: str) -> Experiment | None:

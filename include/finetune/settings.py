@@ -6,13 +6,24 @@ import re
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from include import names
 from include.errors import ConfigError
 from include.finetune import calendar
 
 BEGIN = "begin"
+_PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
+_FIRST, _LAST = date(1970, 1, 1), date(2199, 12, 31)
+"""Beyond these Airflow's own arithmetic overflows, or a schedule would catch up through centuries."""
 Hours = Annotated[float, Field(gt=0, le=24 * 365)]
 
 
@@ -27,6 +38,27 @@ def _as_value_error(value: Any) -> date:
         return calendar.parse_day(value)
     except ConfigError as error:
         raise ValueError(str(error)) from error
+
+
+def _sensible(day: date | None) -> date | None:
+    if day is not None and not _FIRST <= day <= _LAST:
+        raise ValueError(f"{day} is no day of business: {_FIRST} to {_LAST}")
+    return day
+
+
+Bizdate = Annotated[date | None, BeforeValidator(_day), AfterValidator(_sensible)]
+
+
+def _check_cron(value: str) -> None:
+    """ValueError for what Airflow could not make runs of: the DAG would be gone instead of saying so."""
+    from croniter import croniter  # as Airflow does; DAG files need it only where a schedule is set
+
+    try:
+        croniter(value).get_next()
+    except ValueError as error:
+        raise ValueError(f"no cron expression, e.g. 0 2 * * *: {error!s:.200}") from error
+    if re.search(r"(?i)\bR\b|R\(", value):
+        raise ValueError("a random schedule gives no day of business twice")
 
 
 class GateRules(BaseModel):
@@ -54,10 +86,10 @@ class FinetuneSettings(BaseModel):
     """Cron expression, in ``timezone``: when a day's run begins. It trains the local date on which its data
     interval began: yesterday, with a daily schedule."""
     timezone: str = "Asia/Shanghai"
-    first_bizdate: Annotated[date | None, BeforeValidator(_day)] = None
+    first_bizdate: Bizdate = None
     """The first day of the chain: the schedule catches up from here, in order. Without it only the newest
     day runs by schedule; older ones by backfill."""
-    last_bizdate: Annotated[date | None, BeforeValidator(_day)] = None
+    last_bizdate: Bizdate = None
     """The last day there is data for: the schedule makes no run after it."""
     start_from: str = BEGIN
     """Checkpoint of the first day: ``begin`` (best trial of the newest finished begin search), the id of an
@@ -98,6 +130,13 @@ class FinetuneSettings(BaseModel):
             calendar.time_zone(value)
         except ConfigError as error:
             raise ValueError(str(error)) from error
+        return value
+
+    @field_validator("schedule")
+    @classmethod
+    def _cron(cls, value: str) -> str:
+        if value not in _PRESETS:
+            _check_cron(value)
         return value
 
     @field_validator("promotions")

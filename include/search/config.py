@@ -23,6 +23,9 @@ from include.search.wording import nearest
 
 DEFAULT_TUNER = "TPE"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_MOST_DAYS = 3650
+_MOST_CONCURRENCY = 10_000
+"""Slots of a pool; what a database's integer can't hold would keep our plugin from loading."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ class _Reader:
             ini_path=self._ini_path(command),
             search_space_path=space_path,
             inline_space=inline,
-            concurrency=self._whole("trialConcurrency") or 1,
+            concurrency=self._whole("trialConcurrency", most=_MOST_CONCURRENCY) or 1,
             max_trials=max_trials,
             max_duration=self._duration("maxExperimentDuration"),
             max_trial_duration=self._duration("maxTrialDuration"),
@@ -321,12 +324,12 @@ class _Reader:
                 elif _folded(key) != "platform":
                     self._notes.append(f"trainingService.{key} has no meaning here: jobs run on MaxCompute")
 
-    def _whole(self, key: str) -> int | None:
+    def _whole(self, key: str, most: int = 2**31 - 1) -> int | None:
         value = self._values.get(key)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            self._wrong(key, f"must be a whole number from 1, not {value!r}")
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            self._wrong(key, f"must be a whole number from 1 to {most}, not {_shown(value)}")
             return None
         return value
 
@@ -350,17 +353,27 @@ class _Reader:
                 raise ValueError(value)
             else:
                 seconds = float(value)
-            if not math.isfinite(seconds) or seconds <= 0:
+            if not 0 < seconds <= _MOST_DAYS * _UNITS["d"]:
                 raise ValueError(value)
             return timedelta(seconds=math.ceil(seconds))
         except (TypeError, ValueError, OverflowError):
-            self._wrong(key, f"must be a time like 2h, 30m, 1d or seconds, not {value!r}")
+            self._wrong(
+                key,
+                f"must be a time like 2h, 30m, 1d or seconds (at most {_MOST_DAYS}d), not {_shown(value)}",
+            )
             return None
 
     def _wrong(self, key: str, problem: str, *path: Any) -> None:
         line = self._lines.get(tuple(path) or (key,))
         place = f"line {line}, " if line else ""
         self._problems.append(f"{place}{key}: {problem}")
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python doesn't write out integers of thousands of digits
+        return "this number"
 
 
 def _folded(key: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -75,4 +76,11 @@ def _read(path: Path, kind: type[P]) -> ModelFolder[P]:
         return ModelFolder(path.name, path, kind.load(path))
     except EasyRecAutoMLError as error:
         log.warning("model folder %s: %s", path, error)
-        return ModelFolder(path.name, path, None, str(error))
+        return ModelFolder(_presentable(path.name), path, None, str(error))
+
+
+def _presentable(name: str) -> str:
+    """What Airflow takes for a DAG's id, which would otherwise lose every model's DAG; never another model's."""
+    if re.fullmatch(r"\w{1,64}", name, re.ASCII):
+        return name
+    return re.sub(r"\W", "-", name, flags=re.ASCII)[:64] + "-"

@@ -93,6 +93,26 @@ def test_a_broken_model_folder_leaves_the_other_models_dags_alone(models, tmp_pa
     assert "trialConcurency" in dags["begin_search_broken"]["doc"]
 
 
+def test_names_and_times_that_airflow_refuses_harm_only_their_own_model(models, tmp_path):
+    for name in ("good (copy)", "x" * 250, "my_model\n"):
+        shutil.copytree(MODEL, models / name)
+    for name, finetune in {
+        "never": "schedule: 0 2 30 2 *",
+        "wordy": "schedule: every day",
+        "ancient": "first_bizdate: 0001-01-01",
+    }.items():
+        shutil.copytree(MODEL, models / name)
+        (models / name / "model.yml").write_text(f"finetune: {{{finetune}}}")
+
+    dags = parse(ROOT / "dags" / "daily_finetune.py", models, tmp_path)["dags"]
+
+    assert len(dags) == 7
+    assert "promote" in dags["daily_finetune_good"]["tasks"]
+    assert "can't be used" in dags["daily_finetune_good--copy--"]["doc"]
+    for name, said in {"never": "no cron", "wordy": "no cron", "ancient": "no day of business"}.items():
+        assert said in dags[f"daily_finetune_{name}"]["doc"]
+
+
 def test_a_finetune_search_has_a_dag_and_says_what_is_wrong_with_its_folder(models, tmp_path):
     shutil.copytree(MODEL, models / "undated")
     ini = models / "undated" / "finetune" / "config_finetune.ini"

@@ -42,6 +42,51 @@ def test_a_key_in_the_pipeline_config_is_found_before_anything_is_written(lab_of
     assert lab_of_search.touched() == ""
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("maxExperimentDuration: 9000000d", "at most 3650d"),
+        ("maxTrialNumber: 1001", "too many for one DAG run"),
+        (f"maxTrialNumber: {10**20}", "from 1 to"),
+        (f"trialConcurrency: {10**20}", "from 1 to"),
+    ],
+)
+def test_a_limit_beyond_what_airflow_and_the_calendar_take_is_refused(lab_of_search, line, said):
+    config = lab_of_search.model / "begin" / "config.yml"
+    kept = [each for each in config.read_text().splitlines() if each.split(":")[0] != line.split(":")[0]]
+    config.write_text("\n".join([*kept, line]))
+    with pytest.raises(ProblemsError, match=said):
+        lab_of_search.open(trials=None)
+    assert lab_of_search.touched() == ""
+
+
+def test_more_parameter_sets_than_a_run_can_have_are_refused(lab_of_search):
+    with pytest.raises(ProblemsError, match="1001 trials are too many"):
+        lab_of_search.open(custom_parameters=({"train_config.num_steps": 10},) * 1001)
+
+
+@pytest.mark.parametrize(
+    "finetune",
+    [
+        "schedule: every day",
+        "schedule: 0 2 * *",
+        "schedule: 0 2 30 2 *",
+        "schedule: R R * * *",
+        "schedule: ''",
+        "first_bizdate: 0022-06-17",
+        "last_bizdate: 9999-12-31",
+    ],
+)
+def test_a_schedule_or_day_that_airflow_cannot_use_is_said_in_the_models_problems(finetune):
+    with pytest.raises(ProblemsError, match=f"finetune.{finetune.split(':')[0]}"):
+        settings.parse(f"finetune: {{{finetune}}}", "model.yml")
+
+
+@pytest.mark.parametrize("schedule", ["0 2 * * *", "@daily", "@quarterly", "30 1,13 * * mon-fri"])
+def test_a_schedule_that_airflow_knows_is_taken(schedule):
+    assert settings.parse(f"finetune: {{schedule: '{schedule}'}}", "").finetune.schedule == schedule
+
+
 def test_a_trial_number_beyond_every_database_is_unknown(lab_of_search):
     experiment = lab_of_search.open()
     with pytest.raises(NotFoundError, match="no trial"):
