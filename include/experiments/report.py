@@ -13,6 +13,7 @@ from typing import Any
 
 from include import names
 from include.experiments.plan import Plan
+from include.experiments.step_results import values_of_ended
 from include.experiments.trial_starter import BASELINE
 from include.search.trial import TrialState
 from include.store import Experiment, RecordedResult, Step, StepState, Trial
@@ -77,7 +78,7 @@ def summarize(
 
     ``evaluations``: how many each trial has. ``results``: only looked at where days are judged one by one.
     """
-    days = _days(plan, results, steps)
+    days = days_of_trials(plan, results, steps)
     seconds: dict[int, float] = {}
     for step in steps:
         if step.started_at is not None:
@@ -128,20 +129,15 @@ def to_html(report: Report) -> str:
     return environment.from_string(template).render(report=report, keys=keys, TrialState=TrialState)
 
 
-def _days(
+def days_of_trials(
     plan: Plan, results: Sequence[RecordedResult], steps: Sequence[Step]
 ) -> dict[tuple[int, int], dict[str, float | None]]:
     """By trial and epoch, what each day that ended well came to; empty where a trial is one job."""
     found: dict[tuple[int, int], dict[str, float | None]] = {}
     if not plan.judges_whole_steps:
         return found
-    for step in steps:
-        if step.state is not StepState.SUCCEEDED:
-            continue
-        mine = [r for r in results if (r.step.trial, r.step.step) == (step.id.trial, step.id.step)]
-        final = plan.final_result(mine)
-        days = found.setdefault((step.id.trial, step.id.epoch), {})
-        days[plan.step_name(step.id.step)] = None if final is None else final.objective
+    for step, value in values_of_ended(plan, results, steps):
+        found.setdefault((step.trial, step.epoch), {})[plan.step_name(step.step)] = value
     return found
 
 

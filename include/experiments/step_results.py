@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from include.experiments.trial_plan import TrialPlan
+from include.names import StepId
 from include.store import RecordedResult, Result, Step, StepState
 
 
@@ -42,6 +43,22 @@ def mean(finals: Sequence[Result]) -> tuple[float, dict[str, float]]:
     return statistics.fmean(final.objective for final in finals), metrics
 
 
+def values_of_ended(
+    plan: TrialPlan, results: Iterable[RecordedResult], steps: Iterable[Step]
+) -> Iterator[tuple[StepId, float | None]]:
+    """Each step that succeeded, of any trial and epoch, and what it came to; None without a finite result.
+
+    ``results``: those that count, so what is said of a step of an older epoch means nothing.
+    """
+    by_step: dict[tuple[int, int], list[RecordedResult]] = {}
+    for result in results:
+        by_step.setdefault((result.step.trial, result.step.step), []).append(result)
+    for step in steps:
+        if step.state is StepState.SUCCEEDED:
+            final = plan.final_result(by_step.get((step.id.trial, step.id.step), ()))
+            yield step.id, None if final is None else final.objective
+
+
 def histories(
     plan: TrialPlan, results: Sequence[RecordedResult], steps: Sequence[Step], epochs: Mapping[int, int]
 ) -> dict[int, list[float]]:
@@ -49,13 +66,10 @@ def histories(
 
     ``results``: of the experiment, those that count. ``epochs``: each trial's current one.
     """
+    counting = (step for step in steps if step.id.epoch == epochs.get(step.id.trial))
     found: dict[int, list[float]] = {}
-    ended = sorted(
-        (s.id.trial, s.id.step)
-        for s in steps
-        if s.state is StepState.SUCCEEDED and s.id.epoch == epochs.get(s.id.trial)
-    )
-    for trial, step in ended:
-        final = plan.final_result([r for r in results if (r.step.trial, r.step.step) == (trial, step)])
-        found.setdefault(trial, []).append(math.nan if final is None else final.objective)
+    for step, value in sorted(
+        values_of_ended(plan, results, counting), key=lambda each: (each[0].trial, each[0].step)
+    ):
+        found.setdefault(step.trial, []).append(math.nan if value is None else value)
     return found

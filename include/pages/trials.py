@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from include.errors import ConfigError, NotFoundError
 from include.experiments.chain_plan import plan_of
-from include.experiments.closing import report_of_store
 from include.experiments.plan import Plan
-from include.experiments.report import json_ready
+from include.experiments.report import days_of_trials, json_ready
 from include.store import SEARCHES, Event, ExperimentStore, RecordedResult, Step, Trial
 
 
@@ -19,7 +18,8 @@ def trial_page(store: ExperimentStore, experiment_id: str, number: int) -> dict[
     experiment = store.experiment(experiment_id)
     trial = store.trial(experiment_id, number)
     steps = store.steps(experiment_id, number)
-    is_search = experiment.kind in SEARCHES
+    results = store.results(experiment_id, number)
+    plan = plan_of(experiment.snapshot) if experiment.kind in SEARCHES else None
     said: dict[str, Any] = json_ready(
         {
             "experiment": experiment_id,
@@ -44,21 +44,15 @@ def trial_page(store: ExperimentStore, experiment_id: str, number: int) -> dict[
                 "map_index": trial.task.map_index,
             },
             "jobs": [_job(step) for step in steps],
-            "curves": curves(store.results(experiment_id, number)),
-            "diff": config_diff(plan_of(experiment.snapshot), trial) if is_search else None,
-            "is_search": is_search,
-            "days": _days(store, experiment_id, number) if is_search else {},
+            "curves": curves(results),
+            "diff": config_diff(plan, trial) if plan else None,
+            "is_search": plan is not None,
+            "days": days_of_trials(plan, results, steps).get((number, trial.epoch), {}) if plan else {},
             "events": [_event(e) for e in store.events(experiment_id, trial=number)],
             "tensorboard": tensorboard(steps),
         }
     )
     return said
-
-
-def _days(store: ExperimentStore, experiment_id: str, number: int) -> Mapping[str, float | None]:
-    """What each day of a finetune search's trial came to; empty where a trial is one job."""
-    rows = report_of_store(store, experiment_id).trials
-    return next((row.days for row in rows if row.number == number), {})
 
 
 def curves(results: Sequence[RecordedResult]) -> dict[str, Any]:
