@@ -103,6 +103,15 @@ class ProblemsError(ConfigError):
         self.problems = tuple(problems)
 
 
+def as_one(errors: Sequence[tuple[EasyRecAutoMLError, str]], *, hint: str) -> EasyRecAutoMLError | None:
+    """Errors and what is said of each, as one: retryable when any of them is; None without any."""
+    if not errors:
+        return None
+    passing = any(isinstance(error, RetryableError) for error, _ in errors)
+    kind = RetryableError if passing else PermanentError
+    return kind("; ".join(text for _, text in errors), hint=hint)
+
+
 class ExhaustedError(PermanentError):
     """The tuner has no parameters left to suggest (a finite search space was used up)."""
 

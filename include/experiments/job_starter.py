@@ -21,7 +21,7 @@ from include.errors import (
 )
 from include.experiments.services import Services
 from include.names import StepId
-from include.ports import JobPayload
+from include.ports import JobPayload, JobState, JobStatus
 from include.store import Step, StepState
 
 log = logging.getLogger(__name__)
@@ -153,6 +153,16 @@ def find_job(services: Services, step: Step, *, seconds: float) -> str | None:
         if found is not None or waited + _LOOKUP_EVERY > seconds:
             return found
         services.sleep(_LOOKUP_EVERY)
+
+
+def record_end(services: Services, step: Step, status: JobStatus) -> Step:
+    """Close the step of a job that has ended, as it ended."""
+    state, reason = {
+        JobState.SUCCEEDED: (StepState.SUCCEEDED, ""),
+        JobState.FAILED: (StepState.FAILED, status.message or "the job failed"),
+        JobState.CANCELLED: (StepState.STOPPED, "the job was stopped outside of this experiment"),
+    }[status.state]
+    return services.store.end_step(step.id, state, reason, ended_at=status.ended_at)
 
 
 def stop_step(services: Services, step: Step, *, reason: str, lookup_seconds: float) -> None:

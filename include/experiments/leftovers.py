@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from include.errors import EasyRecAutoMLError, PermanentError, RetryableError
+from include.errors import EasyRecAutoMLError, as_one
 from include.experiments.job_starter import stop_step
 from include.experiments.services import Services
 from include.search.trial import TrialState
@@ -36,11 +36,4 @@ def stop_leftovers(
                 log.error("trial %d of %s: %s", trial.number, trial.experiment_id, error)
                 job = step.job_id or f"of submission key {step.submission_key}"
                 errors.append((error, f"{trial.experiment_id}: job {job} may still run: {error}"))
-    if not errors:
-        return None
-    passing = any(isinstance(error, RetryableError) for error, _ in errors)
-    kind = RetryableError if passing else PermanentError
-    return kind(
-        "; ".join(text for _, text in errors),
-        hint="clear the run's last task to try again, or stop it in the MaxCompute console",
-    )
+    return as_one(errors, hint="clear the run's last task to try again, or stop it in the MaxCompute console")

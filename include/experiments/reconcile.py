@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from include.errors import EasyRecAutoMLError, PermanentError, RetryableError, StateError
+from include.errors import EasyRecAutoMLError, StateError, as_one
 from include.experiments.closing import publish_report
 from include.experiments.services import Services, utc_now
 from include.experiments.trial_plan import TrialPlan
@@ -96,12 +96,8 @@ class Report:
 
     def error(self) -> EasyRecAutoMLError | None:
         """All errors as one, retryable when any of them is."""
-        if not self.errors:
-            return None
-        passing = any(isinstance(error, RetryableError) for error, _ in self.errors)
-        kind = RetryableError if passing else PermanentError
         hint = "the next round tries again; if it stays, stop the job in the MaxCompute console"
-        return kind("; ".join(text for _, text in self.errors), hint=hint)
+        return as_one(self.errors, hint=hint)
 
 
 class Reconciler:

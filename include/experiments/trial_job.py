@@ -38,7 +38,7 @@ class TrialJob:
             self._start_fresh(trial)
         elif step.state is StepState.FAILED:
             self._start_fresh(trial, step=step.id.step, attempt=step.id.attempt + 1)
-        elif self._leads_on(trial, step):
+        elif self.leads_on(trial, step):
             self._start_fresh(trial, step=step.id.step + 1)
         elif step.state.is_terminal:
             return trial
@@ -50,7 +50,8 @@ class TrialJob:
             )
         return store.trial(trial.experiment_id, trial.number)
 
-    def _leads_on(self, trial: Trial, step: Step) -> bool:
+    def leads_on(self, trial: Trial, step: Step) -> bool:
+        """Whether the step was judged, and the trial waits for the job of the next one."""
         succeeded = step.state is StepState.SUCCEEDED and trial.state is TrialState.WAITING
         return succeeded and step.id.step + 1 < self._plan.step_count
 

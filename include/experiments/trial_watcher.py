@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from include import names
 from include.errors import MetricError, NotFoundError, RetryableError, StateError
 from include.experiments import step_results
-from include.experiments.job_starter import stop_step
+from include.experiments.job_starter import record_end, stop_step
 from include.experiments.services import Services
 from include.experiments.trial_job import TrialJob
 from include.experiments.trial_plan import TrialPlan
@@ -63,7 +63,7 @@ class TrialWatcher:
             self._stop_steps(trial.reason or "the trial has ended")
             return trial
         step = store.latest_step(self._experiment, self._number, epoch=self._epoch)
-        if step is not None and step.state.is_terminal and not _leads_on(trial, step):
+        if step is not None and step.state.is_terminal and not self._job().leads_on(trial, step):
             return self._conclude(trial, step)  # its record was interrupted
         if step is None or step.job_id is None or trial.state is TrialState.WAITING:
             return self._job().ensure(trial)  # its submit was interrupted
@@ -188,19 +188,15 @@ class TrialWatcher:
 
     def _job_ended(self, trial: Trial, step: Step, status: JobStatus) -> Trial:
         """Close the step first; the trial's end follows from the closed step, also after a crash."""
-        store = self._services.store
-        if status.state is JobState.CANCELLED:
-            reason = "the job was stopped outside of this experiment"
-            ended = store.end_step(step.id, StepState.STOPPED, reason, ended_at=status.ended_at)
-        elif status.state is JobState.FAILED:
-            reason = status.message or "the job failed"
-            ended = store.end_step(step.id, StepState.FAILED, reason, ended_at=status.ended_at)
-        elif not self._plan.weights or self._results(step) or self._empty_polls >= _POLLS_FOR_LATE_METRICS:
-            ended = store.end_step(step.id, StepState.SUCCEEDED, ended_at=status.ended_at)
-        else:
+        if (
+            status.state is JobState.SUCCEEDED
+            and self._plan.weights
+            and self._empty_polls < _POLLS_FOR_LATE_METRICS
+            and not self._results(step)
+        ):
             self._empty_polls += 1
             return trial
-        return self._conclude(trial, ended)
+        return self._conclude(trial, record_end(self._services, step, status))
 
     def _conclude(self, trial: Trial, step: Step) -> Trial:
         """What the end of a step means for its trial."""
@@ -358,11 +354,6 @@ class TrialWatcher:
         )
         log.info("trial %d: %s %s", trial.number, moved.state.value, reason)
         return moved
-
-
-def _leads_on(trial: Trial, step: Step) -> bool:
-    """The step was judged, and the trial waits for the job of the next one."""
-    return step.state is StepState.SUCCEEDED and trial.state is TrialState.WAITING
 
 
 def _used_its_time(step: Step) -> bool:

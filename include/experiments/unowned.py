@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from include.errors import StateError
-from include.experiments.job_starter import find_job, stop_step
+from include.experiments.job_starter import find_job, record_end, stop_step
 from include.experiments.services import Services
 from include.experiments.trial_plan import TrialPlan
 from include.experiments.trial_watcher import TrialWatcher
@@ -84,7 +84,7 @@ def _end_by_its_job(services: Services, plan: TrialPlan, trial: Trial, why: str)
     if succeeded or step.state is StepState.SUCCEEDED:
         return _conclude(services, plan, trial)
     if status is not None and status.state.is_terminal:
-        step = _close(services, step, status)
+        step = record_end(services, step, status)
     if step.state is StepState.FAILED:  # its replacement would have nobody either
         return _move(services, trial, TrialState.FAILED, f"job {step.job_id} failed: {step.reason}; {why}")
     if step.state is StepState.STOPPED:
@@ -116,7 +116,7 @@ def _end_step(services: Services, step: Step, model: str, name: str, why: str) -
     step, status = _look(services, step)
     job = f"job {step.job_id}, {name}" if step.job_id else f"{name}: the record of a job that never began"
     if status is not None and status.state.is_terminal:
-        _close(services, step, status)
+        record_end(services, step, status)
         return Finding(Done.CLOSED, model, job, f"it is {status.state.value}")
     stop_step(services, step, reason=why, lookup_seconds=0)
     return Finding(Done.STOPPED if step.job_id else Done.CLOSED, model, job, why)
@@ -133,16 +133,6 @@ def _look(services: Services, step: Step) -> tuple[Step, JobStatus | None]:
         step = services.store.record_job(step.id, job_id)
     assert step.job_id is not None
     return step, services.jobs.status(step.job_id)
-
-
-def _close(services: Services, step: Step, status: JobStatus) -> Step:
-    """Record the end of a job that has ended."""
-    state, reason = {
-        JobState.SUCCEEDED: (StepState.SUCCEEDED, ""),
-        JobState.FAILED: (StepState.FAILED, status.message or "the job failed"),
-        JobState.CANCELLED: (StepState.STOPPED, "the job was stopped outside of this experiment"),
-    }[status.state]
-    return services.store.end_step(step.id, state, reason, ended_at=status.ended_at)
 
 
 def _move(services: Services, trial: Trial, to: TrialState, reason: str) -> Trial:

@@ -19,13 +19,18 @@ def state_of(ti: Any) -> str | None:
 
     Works in tasks and, off the event loop, in triggers.
     """
+    found = _states(ti)
+    return None if len(found) != 1 or found[0] is None else str(found[0])
+
+
+def _states(task: Any) -> list[Any]:
+    """What Airflow knows of a task instance (or of what has its four names): one state, or nothing."""
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
     states = RuntimeTaskInstance.get_task_states(
-        dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+        dag_id=task.dag_id, task_ids=[task.task_id], run_ids=[task.run_id], map_index=task.map_index
     )
-    found = list((states.get(ti.run_id) or {}).values())
-    return None if len(found) != 1 or found[0] is None else str(found[0])
+    return list((states.get(task.run_id) or {}).values())
 
 
 _AT_WORK = frozenset(
@@ -38,14 +43,9 @@ class AirflowTasks:
     """``include.experiments.reconcile.Tasks`` by Airflow's task API; works in tasks."""
 
     def owner(self, task: TaskKey) -> tuple[Owner, str]:
-        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
         from include.experiments.reconcile import Owner
 
-        states = RuntimeTaskInstance.get_task_states(
-            dag_id=task.dag_id, task_ids=[task.task_id], run_ids=[task.run_id], map_index=task.map_index
-        )
-        found = list((states.get(task.run_id) or {}).values())
+        found = _states(task)
         if not found:  # mapped tasks of a run that was cleared may come into being again
             over = self.is_over(RunKey(task.dag_id, task.run_id))
             return (Owner.GONE, "no longer exists") if over else (Owner.UNKNOWN, "does not exist yet")
