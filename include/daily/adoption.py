@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import date
 
 from include import names
+from include.daily.chain import last_good
 from include.daily.config_files import ConfigFiles
-from include.daily.origin import rate_of_days
+from include.daily.origin import config_of_days, rate_of_days
 from include.daily.patching import patched_config
 from include.daily.plan import FinetunePlan
 from include.errors import ConfigError, NotFoundError
@@ -15,7 +16,7 @@ from include.experiments.closing import report_of_store
 from include.finetune.calendar import following
 from include.ports import ObjectStore
 from include.search.trial import TrialState
-from include.store import Adoption, Chain, DayState, ExperimentStore, Trial, current_days
+from include.store import Adoption, Chain, ExperimentStore, Trial, current_days
 
 
 def parameters_to_adopt(store: ExperimentStore, model: str, experiment_id: str, number: int | None) -> Trial:
@@ -95,15 +96,12 @@ def _try_on_next_day(
     store: ExperimentStore, objects: ObjectStore, plan: FinetunePlan, chain: Chain, edits: dict[str, object]
 ) -> None:
     """The day after the last that was promoted: what a gate refused is passed over, as the daily run does it."""
-    days = current_days(store.days(plan.model, chain_id=chain.id))
-    good = [d for d, day in days.items() if day.state is DayState.PROMOTED and day.checkpoint_out]
-    last = days[max(good)] if good else None
+    last = last_good(current_days(store.days(plan.model, chain_id=chain.id)).values())
     checkpoint = (last.checkpoint_out if last else None) or chain.origin.checkpoint
     bizdate = following(last.bizdate) if last else following(chain.created_at.date())
-    is_origin = plan.finetune.pipeline_config == "origin"
     patched_config(
         ConfigFiles(lambda: objects),
-        source=chain.origin.config_url if is_origin else plan.parameters(bizdate)["config"],
+        source=config_of_days(plan, chain, bizdate),
         edits=plan.edits(bizdate),
         learning_rate=rate_of_days(objects, plan, chain),
         overrides=edits,

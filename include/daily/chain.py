@@ -53,8 +53,7 @@ def continue_from(
                 hint="to train earlier days first, start a new chain (form field start_from)",
             )
         return Continuation(chain.origin.checkpoint, None, f"the first day of {chain.id}")
-    good = [day for day, record in before.items() if record.state is _GOOD]
-    last = before[max(good)] if good else None
+    last = last_good(before.values())
     missing = _missing(bizdate, before)
     if missing and on_gap == "fail":
         shown = ", ".join(_in_words(day, before.get(day)) for day in missing)
@@ -75,6 +74,15 @@ def continue_from(
     since = [record for day, record in before.items() if day > last.bizdate]
     why = _why(bizdate, since, missing, str(last.bizdate))
     return Continuation(last.checkpoint_out, last.bizdate, why, tuple(missing))
+
+
+def last_good(days: Iterable[Day]) -> Day | None:
+    """The newest promoted one, which the next day goes on from; None: from the chain's origin.
+
+    ``days``: those that count (``current_days``).
+    """
+    good = [day for day in days if day.state is _GOOD]
+    return max(good, key=lambda day: day.bizdate, default=None)
 
 
 def waits_for(store: ExperimentStore, model: str, bizdate: date) -> str:

@@ -14,8 +14,8 @@ from typing import Any
 from include import names
 from include.daily import telling
 from include.daily.chain import DayBeforeUnfinishedError, continue_from
-from include.daily.origin import find_origin, rate_of_days
-from include.daily.plan import CHECKPOINT_KEY, FinetunePlan
+from include.daily.origin import config_of_days, find_origin, rate_of_days
+from include.daily.plan import FinetunePlan
 from include.daily.promotion import promote
 from include.daily.retention import remove_old_models
 from include.errors import StateError
@@ -23,6 +23,7 @@ from include.experiments.checkpoints import find_checkpoint
 from include.experiments.leftovers import stop_leftovers
 from include.experiments.services import Services
 from include.finetune.gate import Verdict, judge
+from include.jobs.edits import CHECKPOINT_KEY
 from include.store import Chain, Day, DayState, Promotion, RunKey, current_days
 
 log = logging.getLogger(__name__)
@@ -239,8 +240,6 @@ class DailyFinetune:
         return self._store.open_chain(self._plan.model, origin=origin, by=by)
 
     def _inputs(self, day: Day, chain: Chain, rate: float | list[float] | None, note: str) -> DayInputs:
-        finetune = self._plan.finetune
-        parameters = self._plan.parameters(day.bizdate)
         folder, _, name = day.model_dir.rstrip("/").rpartition("/")
         trained_in = day.checkpoint_in.rpartition("/")[0]
         adopted = self._store.adoption(self._plan.model)
@@ -253,9 +252,7 @@ class DailyFinetune:
             checkpoint=day.checkpoint_in,
             model_dir=day.model_dir,
             trained_config=names.saved_pipeline_config(trained_in),
-            config_source=chain.origin.config_url
-            if finetune.pipeline_config == "origin"
-            else parameters["config"],
+            config_source=config_of_days(self._plan, chain, day.bizdate),
             config_target=names.join_url(folder, f"{self._plan.model}_configs", f"{name}.config"),
             edits={**self._plan.edits(day.bizdate), CHECKPOINT_KEY: day.checkpoint_in},
             learning_rate=rate,

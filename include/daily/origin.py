@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
+from datetime import date
 from typing import Protocol
 
 from include import names
+from include.daily.plan import FinetunePlan
 from include.errors import ConfigError, NotFoundError
 from include.experiments.checkpoints import Checkpoint, find_checkpoint
 from include.experiments.closing import report_of_store
@@ -70,6 +72,13 @@ def find_origin(services: Services, plan: Starting, start_from: str) -> Origin:
     step = _best_step(services, experiment, report)
     checkpoint = find_checkpoint(services.objects, report.best_model_dir, step=step)
     return _origin(services, plan, checkpoint, report)
+
+
+def config_of_days(plan: FinetunePlan, chain: Chain, bizdate: date) -> str:
+    """URL of the pipeline config that a day of a chain is made from."""
+    if plan.finetune.pipeline_config == "origin":
+        return chain.origin.config_url
+    return plan.parameters(bizdate)["config"]
 
 
 def rate_of_days(objects: ObjectStore, plan: Starting, chain: Chain) -> float | list[float] | None:

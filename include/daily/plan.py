@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -18,15 +17,13 @@ from include.finetune import calendar, placeholders
 from include.finetune.learning_rate import overwritten_by_hand_over, rate_edit_lost
 from include.finetune.settings import FinetuneSettings
 from include.jobs import ini
-from include.jobs.edits import parse_edits
+from include.jobs.edits import CHECKPOINT_KEY, parse_edits
 from include.jobs.ini import JobConfig
 
 FINETUNE = "finetune"
 INI = "config_finetune.ini"
-CHECKPOINT_KEY = "train_config.fine_tune_checkpoint"
 TABLE_KEYS = ("train_tables", "eval_tables", "tables", "boundary_table")
 _ANY_DAY = date(2024, 2, 28)
-_DATED = re.compile(r"[{<]\w+[}>]")
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,7 @@ class FinetunePlan:
         """What a command reads on one day, in the ini's order."""
         templates, values = self.job.of(command), self.parameters(bizdate, command)
         return [
-            AwaitedTable(key, url.strip(), bool(_DATED.search(template)))
+            AwaitedTable(key, url.strip(), placeholders.is_dated(template))
             for key in TABLE_KEYS
             for template, url in zip(
                 templates.get(key, "").split(","), values.get(key, "").split(","), strict=True
@@ -118,8 +115,8 @@ class FinetunePlan:
         """OSS folder of the published pointers."""
         if self.finetune.promotions:
             return self.finetune.promotions + "/"
-        before_dates = _DATED.split(self.job.parameters["model_dir"])[0]
-        return before_dates.rpartition("/")[0] + f"/{self.model}_promotions/"
+        folder = placeholders.folder_before(self.job.parameters["model_dir"])
+        return f"{folder}/{self.model}_promotions/"
 
 
 @dataclass(frozen=True)
@@ -142,9 +139,7 @@ def _problems(job: JobConfig, settings: FinetuneSettings) -> list[str]:
     if problems:
         return problems
     train = job.parameters
-    for key in ("train_tables", "model_dir"):
-        if "bizdate" not in placeholders.used(train.get(key, "")):
-            problems.append(f"-D{key} must hold <bizdate>: every day has its own")
+    problems += placeholders.undated(train)
     problems += _evaluation_problems(job, settings)
     problems += _checkpoint_problems(train)
     return problems

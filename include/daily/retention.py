@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from include import names
+from include.daily.chain import last_good
 from include.daily.plan import FinetunePlan
 from include.experiments.chain_plan import plan_of
 from include.experiments.services import Services
@@ -132,12 +133,9 @@ def _of_days(days: Iterable[Day]) -> Iterator[str]:
 def _newest_of_chains(days: list[Day], chains: list[Chain]) -> Iterator[Day]:
     """The day that the next one of each chain goes on from."""
     for chain in chains:
-        good = [
-            day
-            for day in current_days(d for d in days if d.chain_id == chain.id).values()
-            if day.state is DayState.PROMOTED
-        ]
-        yield from good[-1:]
+        last = last_good(current_days(d for d in days if d.chain_id == chain.id).values())
+        if last is not None:
+            yield last
 
 
 def _has_job(store: ExperimentStore, day: Day) -> bool:

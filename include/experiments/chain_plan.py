@@ -6,7 +6,6 @@ changed: days of a trial continue from each other, in model_dirs of their own.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -21,7 +20,7 @@ from include.finetune import calendar, placeholders
 from include.finetune.learning_rate import hand_over, overwritten_by_hand_over
 from include.finetune.settings import FinetuneSettings
 from include.jobs import payload
-from include.jobs.edits import merge_edits
+from include.jobs.edits import CHECKPOINT_KEY, merge_edits
 from include.names import StepId
 from include.pipeline_config import edit_text
 
@@ -31,10 +30,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 FINETUNE_SEARCH = "finetune_search"
-CHECKPOINT_KEY = "train_config.fine_tune_checkpoint"
 _EDITS = "edit_config_json"
 _OVERRIDES_CONFIG = "fine_tune_checkpoint"
-_DATED = re.compile(r"[{<]\w+[}>]")
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ class ChainPlan(Plan):
     @property
     def base_dir(self) -> str:
         """The folder that holds the days' model_dirs; the experiment's reports lie there, too."""
-        return _DATED.split(self.job.parameters["model_dir"])[0].rpartition("/")[0]
+        return placeholders.folder_before(self.job.parameters["model_dir"])
 
     @property
     def finetune(self) -> FinetuneSettings:
@@ -200,11 +197,7 @@ def _problems(plan: Plan) -> list[str]:
             problems.append(f"-D{key}: {error}")
     if problems:
         return problems
-    problems += [
-        f"-D{key} must hold <bizdate>: every day has its own"
-        for key in ("train_tables", "model_dir")
-        if "bizdate" not in placeholders.used(train.get(key, ""))
-    ]
+    problems += placeholders.undated(train)
     if placeholders.used(train["config"]):
         problems.append("-Dconfig holds a date: a trial's days are trained with one config")
     variables = [key for key in plan.space if key.startswith("${")]

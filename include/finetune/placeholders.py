@@ -38,6 +38,9 @@ _SUM = re.compile(r"[+-]\s*[0-9]")
 _PAIRS = {"{": "}", "<": ">"}
 
 
+_DATED = re.compile(r"[{<]\w+[}>]")
+
+
 @dataclass(frozen=True)
 class _Piece:
     """A stretch of a template: plain ``text``, one of ``NAMES``, or a ``problem`` with its hint."""
@@ -46,6 +49,25 @@ class _Piece:
     name: str = ""
     problem: str = ""
     hint: str = ""
+
+
+def is_dated(template: str) -> bool:
+    """Whether a checked template holds a placeholder."""
+    return _DATED.search(template) is not None
+
+
+def folder_before(template: str) -> str:
+    """The folder that holds what is dated: the path before the part with the first placeholder."""
+    return _DATED.split(template)[0].rpartition("/")[0]
+
+
+def undated(values: Mapping[str, str]) -> list[str]:
+    """What would make days train on each other's data or into each other's folders (reference R24)."""
+    return [
+        f"-D{key} must hold <bizdate>: every day has its own"
+        for key in ("train_tables", "model_dir")
+        if "bizdate" not in used(values.get(key, ""))
+    ]
 
 
 def fill(template: str, dates: Mapping[str, str]) -> str:

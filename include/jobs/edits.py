@@ -12,6 +12,8 @@ import yaml
 from include import names
 from include.errors import ConfigError
 
+CHECKPOINT_KEY = "train_config.fine_tune_checkpoint"
+"""In a finetune the chain decides it, whatever the ini says."""
 _MAX_KEY = 1000
 """EasyRec's YAML reader fails on longer keys (reference section 4)."""
 _WAY_OUT = "write a patched config instead: parameters_via: patched_config"

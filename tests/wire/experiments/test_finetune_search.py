@@ -7,9 +7,10 @@ import statistics
 import pytest
 
 from include import names
-from include.experiments.chain_plan import CHECKPOINT_KEY, ChainPlan
+from include.experiments.chain_plan import ChainPlan
 from include.experiments.opening import OpenRequest
 from include.finetune_search.opening import open_finetune_search
+from include.jobs.edits import CHECKPOINT_KEY
 from include.pipeline_config import values_at
 from include.search.trial import TrialState
 
