@@ -8,7 +8,7 @@ from include import names
 from include.daily.chain import last_good
 from include.daily.config_files import ConfigFiles
 from include.daily.origin import config_of_days, rate_of_days
-from include.daily.patching import patched_config
+from include.daily.patching import patch_config
 from include.daily.plan import FinetunePlan
 from include.errors import ConfigError, NotFoundError
 from include.experiments.chain_plan import ChainPlan, plan_of
@@ -82,8 +82,9 @@ def _try_on_config(objects: ObjectStore, plan: FinetunePlan, day: str, edits: di
     """Without a chain there is no checkpoint to compare with: the first day does that when it begins."""
     if plan.finetune.pipeline_config == "origin":  # which config that is, is not known yet
         return
-    patched_config(
+    patch_config(
         ConfigFiles(lambda: objects),
+        target=None,
         source=plan.parameters(date.fromisoformat(day))["config"],
         edits=None,
         learning_rate=None,
@@ -99,8 +100,9 @@ def _try_on_next_day(
     last = last_good(current_days(store.days(plan.model, chain_id=chain.id)).values())
     checkpoint = (last.checkpoint_out if last else None) or chain.origin.checkpoint
     bizdate = following(last.bizdate) if last else following(chain.created_at.date())
-    patched_config(
+    patch_config(
         ConfigFiles(lambda: objects),
+        target=None,
         source=config_of_days(plan, chain, bizdate),
         edits=plan.edits(bizdate),
         learning_rate=rate_of_days(objects, plan, chain),

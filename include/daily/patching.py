@@ -28,7 +28,7 @@ def patch_config(
     files: ConfigFiles,
     *,
     source: str,
-    target: str,
+    target: str | None,
     edits: Mapping[str, Any] | str | None,
     learning_rate: float | Sequence[float] | str | None,
     overrides: Mapping[str, Any] | str | None = None,
@@ -36,37 +36,9 @@ def patch_config(
     force_shapes: bool = False,
     allow_unknown_fields: Sequence[str] = (),
 ) -> Patched:
-    """Read ``source``, patch it, check it, write ``target``. Nothing is written when anything is wrong.
+    """Read ``source``, put edits, then the learning rate, then overrides into it, check it, write ``target``.
 
-    As ``patched_config``, whose arguments the others are.
-    """
-    patched = patched_config(
-        files,
-        source=source,
-        edits=edits,
-        learning_rate=learning_rate,
-        overrides=overrides,
-        trained_config=trained_config,
-        force_shapes=force_shapes,
-        allow_unknown_fields=allow_unknown_fields,
-    )
-    files.write(target, patched.text)
-    return patched
-
-
-def patched_config(
-    files: ConfigFiles,
-    *,
-    source: str,
-    edits: Mapping[str, Any] | str | None,
-    learning_rate: float | Sequence[float] | str | None,
-    overrides: Mapping[str, Any] | str | None = None,
-    trained_config: str | None = None,
-    force_shapes: bool = False,
-    allow_unknown_fields: Sequence[str] = (),
-) -> Patched:
-    """``source`` with the edits, then the learning rate, then the overrides in it, checked.
-
+    Nothing is written when anything is wrong, nor without a ``target``: then the patch is only tried.
     ``edits``, ``learning_rate`` and ``overrides`` may be JSON texts, as templates render them. Raises
     ConfigError.
     """
@@ -96,6 +68,8 @@ def patched_config(
         warnings += _shapes(shape_changes(files.read(trained_config), text), force_shapes)
         if fg_json_path(text):
             warnings.append("features of fg_json_path were not compared with the checkpoint's")
+    if target is not None:
+        files.write(target, text)
     return Patched(text, wanted, tuple(changes), tuple(warnings))
 
 
