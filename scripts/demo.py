@@ -29,8 +29,10 @@ from include.adapters.oss import OssObjects
 from include.experiments.closing import report_of_store
 from include.experiments.plan import Plan
 from include.experiments.report import Report, TrialRow
+from include.sandbox import Endpoints
 from include.search.trial import TrialState
 from include.store import ExperimentStore
+from scripts import sandbox_connections
 from scripts.demo_finetune import finetune
 from scripts.local_airflow import ROOT, USER, AirflowDidNotStart, LocalAirflow
 
@@ -105,7 +107,7 @@ def _end_on_signals() -> None:
 
 
 @contextlib.contextmanager
-def _sandbox(folder: Path, data: str) -> Iterator[dict[str, str]]:
+def _sandbox(folder: Path, data: str) -> Iterator[Endpoints]:
     """Endpoints of a sandbox that runs as a child process."""
     endpoints_file, log_file = folder / "endpoints.json", folder / "sandbox.log"
     command = [sys.executable, "-m", "include.sandbox", "--folder", str(folder / "sandbox")]
@@ -122,8 +124,8 @@ def _sandbox(folder: Path, data: str) -> Iterator[dict[str, str]]:
             _end(process)
             raise
     try:
-        endpoints: dict[str, str] = json.loads(endpoints_file.read_text())
-        console.print(f"Sandbox: MaxCompute {endpoints['maxcompute']}, OSS {endpoints['oss']}")
+        endpoints = Endpoints(**json.loads(endpoints_file.read_text()))
+        console.print(f"Sandbox: MaxCompute {endpoints.maxcompute}, OSS {endpoints.oss}")
         for line in log_file.read_text().splitlines():
             if "tables hold" in line:
                 console.print(f"  {line.partition('__main__ ')[2]}", highlight=False, style="dim")
@@ -142,14 +144,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def _airflow(folder: Path, sandbox: dict[str, str]) -> Iterator[LocalAirflow]:
-    maxcompute, oss = _connections(sandbox)
+def _airflow(folder: Path, sandbox: Endpoints) -> Iterator[LocalAirflow]:
     _upload_pipeline_config(sandbox)
-    environment = {
-        "AIRFLOW_CONN_MAXCOMPUTE_DEFAULT": json.dumps({"conn_type": "maxcompute", "extra": maxcompute}),
-        "AIRFLOW_CONN_OSS_DEFAULT": json.dumps({"conn_type": "oss", "extra": oss}),
-    }
-    airflow = LocalAirflow(folder / "airflow", environment=environment)
+    airflow = LocalAirflow(folder / "airflow", environment=sandbox_connections.environment(sandbox))
     with console.status("Starting Airflow (API server, scheduler, triggerer, DAG processor) …"):
         airflow.__enter__()
         try:
@@ -164,24 +161,13 @@ def _airflow(folder: Path, sandbox: dict[str, str]) -> Iterator[LocalAirflow]:
             airflow.stop_all()
 
 
-def _connections(sandbox: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Extras of the Airflow connections to MaxCompute and OSS."""
-    keys = {
-        "access_key_id": sandbox["access_key_id"],
-        "access_key_secret": sandbox["access_key_secret"],
-    }
-    maxcompute = {**keys, "project": sandbox["project"], "endpoint": sandbox["maxcompute"]}
-    oss = {**keys, "auth_type": "AK", "region": "cn-sandbox", "endpoint": sandbox["oss"]}
-    return maxcompute, oss
-
-
-def _clients(sandbox: dict[str, str]) -> tuple[MaxComputeJobs, OssObjects]:
-    maxcompute, oss = _connections(sandbox)
+def _clients(sandbox: Endpoints) -> tuple[MaxComputeJobs, OssObjects]:
+    maxcompute, oss = sandbox_connections.maxcompute_extra(sandbox), sandbox_connections.oss_extra(sandbox)
     jobs = MaxComputeJobs(MaxComputeCredentials.from_extra("maxcompute_default", maxcompute))
     return jobs, OssObjects(OssCredentials.from_extra("oss_default", oss))
 
 
-def _upload_pipeline_config(sandbox: dict[str, str]) -> None:
+def _upload_pipeline_config(sandbox: Endpoints) -> None:
     """What a user does once by hand: put the model's pipeline config on OSS."""
     folder = ROOT / "include" / "models" / MODEL
     plan = Plan.load(folder)

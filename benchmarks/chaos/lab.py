@@ -23,8 +23,8 @@ from include.errors import EasyRecAutoMLError
 from include.finetune import calendar
 from include.jobs import ini
 from include.ports import JobPayload
-from include.sandbox import Endpoints
 from include.store import ExperimentStore
+from scripts import sandbox_connections
 from scripts.local_airflow import ROOT, LocalAirflow
 from scripts.local_postgres import local_postgres
 
@@ -127,7 +127,8 @@ class Lab:
         folder = f"oss://{self.sandbox.endpoints.bucket}/{model}/origin"
         values = calendar.render_all(job.of("train"), calendar.previous(FIRST_DAY))
         values |= {"model_dir": folder, "edit_config_json": "{}"}
-        jobs = MaxComputeJobs(maxcompute_credentials(self.sandbox.endpoints))
+        extra = sandbox_connections.maxcompute_extra(self.sandbox.endpoints)
+        jobs = MaxComputeJobs(MaxComputeCredentials.from_extra("maxcompute_default", extra))
         payload = JobPayload(job.xflow_name, job.xflow_project, values)
         job_id = jobs.submit(payload, submission_key=f"origin-{model}", store_uuid="by-hand")
         self.wait(lambda: jobs.status(job_id).state.is_terminal, "the first model is trained")
@@ -171,7 +172,7 @@ def running_lab(
                 "EASYREC_AUTOML_MODELS": str(folder / "models"),
                 **QUICK_DETECTION,
                 **FEW_PARSES,
-                **connections(sandbox.endpoints),
+                **sandbox_connections.environment(sandbox.endpoints),
                 "AIRFLOW_CONN_EASYREC_STORE": store_connection(store_url),
                 **(environment or {}),
             },
@@ -198,24 +199,6 @@ def add_model(models: Path, name: str, settings: str) -> None:
         sections = text.split("\n[")
         path.write_text("\n[".join(s for s in sections if not s.startswith("export")), "utf-8")
     (models / name / "model.yml").write_text(settings, encoding="utf-8")
-
-
-def connections(endpoints: Endpoints) -> dict[str, str]:
-    keys = {
-        "access_key_id": endpoints.access_key_id,
-        "access_key_secret": endpoints.access_key_secret,
-    }
-    maxcompute = {**keys, "project": endpoints.project, "endpoint": endpoints.maxcompute}
-    oss = {**keys, "auth_type": "AK", "region": "cn-sandbox", "endpoint": endpoints.oss}
-    return {
-        "AIRFLOW_CONN_MAXCOMPUTE_DEFAULT": json.dumps({"conn_type": "maxcompute", "extra": maxcompute}),
-        "AIRFLOW_CONN_OSS_DEFAULT": json.dumps({"conn_type": "oss", "extra": oss}),
-    }
-
-
-def maxcompute_credentials(endpoints: Endpoints) -> MaxComputeCredentials:
-    extra = json.loads(connections(endpoints)["AIRFLOW_CONN_MAXCOMPUTE_DEFAULT"])["extra"]
-    return MaxComputeCredentials.from_extra("maxcompute_default", extra)
 
 
 def store_connection(url: sa.URL) -> str:

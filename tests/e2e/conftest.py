@@ -18,6 +18,7 @@ from include import names
 from include.sandbox import Endpoints, Sandbox
 from include.sandbox.data import load
 from include.store import ExperimentStore, Step, Trial
+from scripts import sandbox_connections
 from scripts.local_airflow import ROOT, LocalAirflow
 
 MODEL = "movielens"
@@ -180,7 +181,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         sandbox.buckets.write(endpoints.bucket, "movielens/pipeline.config", config)
         environment = {
             "EASYREC_AUTOML_MODELS": str(models),
-            **connections(endpoints),
+            **sandbox_connections.environment(endpoints),
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
         }
@@ -194,16 +195,3 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def no_faults_left(world: World) -> Iterator[None]:
     yield
     world.control("DELETE", "/faults")
-
-
-def connections(endpoints: Endpoints) -> dict[str, str]:
-    keys = {
-        "access_key_id": endpoints.access_key_id,
-        "access_key_secret": endpoints.access_key_secret,
-    }
-    maxcompute = {**keys, "project": endpoints.project, "endpoint": endpoints.maxcompute}
-    oss = {**keys, "auth_type": "AK", "region": "cn-sandbox", "endpoint": endpoints.oss}
-    return {
-        "AIRFLOW_CONN_MAXCOMPUTE_DEFAULT": json.dumps({"conn_type": "maxcompute", "extra": maxcompute}),
-        "AIRFLOW_CONN_OSS_DEFAULT": json.dumps({"conn_type": "oss", "extra": oss}),
-    }

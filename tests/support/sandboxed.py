@@ -13,6 +13,7 @@ from typing import Any
 from include.adapters.connections import MaxComputeCredentials, OssCredentials
 from include.adapters.retries import Retries
 from include.sandbox import Endpoints, Sandbox
+from scripts import sandbox_connections
 
 QUICK = Retries(attempts=3, first_wait=0.01, max_wait=0.02)
 
@@ -44,21 +45,9 @@ def control(endpoints: Endpoints, path: str, body: object = None, method: str | 
 
 
 def maxcompute_credentials(endpoints: Endpoints, **changes: str) -> MaxComputeCredentials:
-    extra = {
-        "access_key_id": endpoints.access_key_id,
-        "access_key_secret": endpoints.access_key_secret,
-        "project": endpoints.project,
-        "endpoint": endpoints.maxcompute,
-    }
-    return MaxComputeCredentials.from_extra("maxcompute_default", {**extra, **changes})
+    extra = {**sandbox_connections.maxcompute_extra(endpoints), **changes}
+    return MaxComputeCredentials.from_extra("maxcompute_default", extra)
 
 
 def oss_credentials(endpoints: Endpoints, **changes: str) -> OssCredentials:
-    extra = {
-        "auth_type": "AK",
-        "access_key_id": endpoints.access_key_id,
-        "access_key_secret": endpoints.access_key_secret,
-        "region": "cn-sandbox",
-        "endpoint": endpoints.oss,
-    }
-    return OssCredentials.from_extra("oss_default", {**extra, **changes})
+    return OssCredentials.from_extra("oss_default", {**sandbox_connections.oss_extra(endpoints), **changes})

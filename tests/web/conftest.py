@@ -12,15 +12,15 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from include.adapters.connections import MaxComputeCredentials
 from include.adapters.maxcompute import MaxComputeJobs
 from include.experiments.plan import Plan
 from include.names import StepId
 from include.sandbox import Endpoints, Sandbox
 from include.store import ExperimentState, ExperimentStore
+from scripts import sandbox_connections
 from scripts.local_airflow import LocalAirflow
-from tests.e2e.conftest import connections
 from tests.support.auth import HIDDEN_DAG
+from tests.support.sandboxed import maxcompute_credentials
 from tests.support.searches import MODEL, add_days, add_search
 
 SMALL, LARGE, HIDDEN_SEARCH = "movielens-aaaa0001", "movielens-aaaa0002", "hidden-aaaa0003"
@@ -76,7 +76,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     sandbox = Sandbox(folder / "sandbox", speed=0)
     with sandbox as endpoints:
         environment = {
-            **connections(endpoints),
+            **sandbox_connections.environment(endpoints),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer,nobody:",
             "AIRFLOW__CORE__AUTH_MANAGER": "tests.support.auth.RightsByDag",
         }
@@ -105,8 +105,7 @@ def _fill(store: ExperimentStore, sandbox: Sandbox, endpoints: Endpoints) -> Non
 
 def _submitted(store: ExperimentStore, endpoints: Endpoints) -> str:
     """Id of a real job of the sandbox."""
-    extra = json.loads(connections(endpoints)["AIRFLOW_CONN_MAXCOMPUTE_DEFAULT"])["extra"]
-    jobs = MaxComputeJobs(MaxComputeCredentials.from_extra("maxcompute_default", extra))
+    jobs = MaxComputeJobs(maxcompute_credentials(endpoints))
     payload = Plan.load(MODEL).render_trial(StepId(SMALL, 0), {}).payload
     return jobs.submit(payload, submission_key="4d1c2f6e-0000-4000-8000-000000000001", store_uuid=store.uuid)
 
