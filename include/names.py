@@ -141,15 +141,16 @@ def split_oss_url(url: str) -> tuple[str, str]:
     return match[1], match[2]
 
 
-def refuse_upwards(text: str) -> None:
-    """ConfigError when an OSS path in ``text`` holds ``.`` or ``..`` between slashes.
+def refuse_upwards(text: str, *, where: str = "") -> None:
+    """ConfigError when an OSS path in ``text`` (which stands at ``where``) has ``.`` or ``..`` between slashes.
 
     OSS takes them for names like any other, what reads the path in a job may walk up: then a job would write
     where nobody looks.
     """
     for path in _BETWEEN_PATHS.split(text) if "oss://" in text else ():
         if "oss://" in path and _UPWARDS.search(path):
-            raise ConfigError(f"{path!r} leads elsewhere", hint="write the whole path, without . and ..")
+            hint = "write the whole path, without . and .."
+            raise ConfigError(f"{path!r} leads elsewhere", where=where, hint=hint)
 
 
 def split_table_url(url: str) -> tuple[str, str, str]:

@@ -20,6 +20,7 @@ from include.errors import (
     StateError,
 )
 from include.experiments.chain_plan import plan_of
+from include.experiments.opening import MOST_TRIALS
 from include.experiments.services import utc_now
 from include.names import StepId
 from include.ports import Workflow
@@ -27,7 +28,6 @@ from include.search.trial import TrialState
 from include.store import SEARCHES, Experiment, ExperimentState, ExperimentStore, RunRequest
 
 MOST_SLOTS = 1000
-_MOST_TRIALS = 1000
 _TRIGGERED_WITHIN = timedelta(minutes=1)
 _ALIVE = (ExperimentState.RUNNING, ExperimentState.PAUSED)
 
@@ -129,8 +129,8 @@ def resume(control: Control, experiment_id: str) -> Outcome:
 def extend(control: Control, experiment_id: str, trials: int) -> Outcome:
     """So many more trials, also for a search that has ended."""
     search(control.store, experiment_id)
-    if not 1 <= trials <= _MOST_TRIALS:
-        raise ConfigError(f"{trials} more trials make no sense", hint=f"1 to {_MOST_TRIALS}")
+    if not 1 <= trials <= MOST_TRIALS:
+        raise ConfigError(f"{trials} more trials make no sense", hint=f"1 to {MOST_TRIALS}")
     return _run(control, experiment_id, "extend", {"trials": trials})
 
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from include.errors import ConfigError, ProblemsError, StateError
 from include.experiments.control import Control, forget_lost_requests, run_requested, search
+from include.experiments.opening import MOST_TRIALS
 from include.store import UNSET, Experiment
 
 _MOST_HOURS = 24 * 365
@@ -73,9 +74,9 @@ def _problems(experiment: Experiment, trials: int | None, hours: float | None) -
     problems = []
     if trials is None and hours is None:
         problems.append("nothing to change: give a number of trials, hours, or both")
-    if trials is not None and not 1 <= trials <= experiment.asks + 1000:
+    if trials is not None and not 1 <= trials <= experiment.asks + MOST_TRIALS:
         problems.append(
-            f"a maximum of {trials} trials makes no sense: at least 1, at most 1000 more than now"
+            f"a maximum of {trials} trials makes no sense: at least 1, at most {MOST_TRIALS} more than now"
         )
     elif trials is not None and experiment.state.is_terminal and trials <= experiment.asks:
         problems.append(f"it has ended ({experiment.state.value}) with {experiment.asks} trials")

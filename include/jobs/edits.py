@@ -58,10 +58,7 @@ def check_carriable(edit_config_json: str) -> None:
             )
         if isinstance(value, str) and value.count(";") != key.count(";"):
             raise ConfigError("EasyRec cuts a value at ';'", where=where, hint=_WAY_OUT)
-        try:
-            names.refuse_upwards(json.dumps(value, ensure_ascii=False))
-        except ConfigError as error:
-            raise ConfigError(error.message, where=where, hint=error.hint) from None
+        names.refuse_upwards(json.dumps(value, ensure_ascii=False), where=where)
 
 
 def _from_yaml(text: str) -> Any:

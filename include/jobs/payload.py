@@ -98,7 +98,4 @@ def _check_value(key: str, value: str) -> None:
     control = next((c for c in value if ord(c) < 32 or ord(c) == 127), None)
     if control is not None:
         raise ConfigError(f"the control character {control!r} can't be sent", where=where)
-    try:
-        names.refuse_upwards(value)
-    except ConfigError as error:
-        raise ConfigError(error.message, where=where, hint=error.hint) from None
+    names.refuse_upwards(value, where=where)

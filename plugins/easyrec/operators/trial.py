@@ -34,16 +34,13 @@ class TrialOperator(JobOperator):
         super().__init__(**kwargs)
         self.assignment = assignment
 
-    def execute(self, context: Context) -> Any:
-        return self._start(context)
-
     def resumed(self, context: Context, event: Mapping[str, Any]) -> Any:
         """The pause is over, or the experiment can't be looked at any more."""
         if "error" in event:
             raise AirflowException(event["error"])
-        return self._start(context)
+        return self.execute(context)
 
-    def _start(self, context: Context) -> Any:
+    def execute(self, context: Context) -> Any:
         from easyrec import runtime
         from include.experiments.trial_starter import Assignment, TrialStarter
 
