@@ -20,7 +20,7 @@ from include.experiments.trial_watcher import TrialWatcher
 from include.ports import Decision, JobPayload
 from include.sandbox.trainer.events import record
 from include.store import ExperimentStore, TaskKey, Trial
-from tests.support.fakes import MemoryJob, MemoryJobs, MemoryObjects, MemoryTables
+from tests.support.fakes import MemoryJob, MemoryJobs, MemoryObjects, MemoryTables, MemoryWorkflow
 
 MODEL = Path(__file__).resolve().parents[3] / "include" / "models" / "movielens"
 CONFIG_URL = "oss://sandbox-bucket/movielens/pipeline.config"
@@ -137,3 +137,11 @@ def lab(tmp_path: Path, empty_store: Path) -> Iterator[Lab]:
             sleep=clock.sleep,
         )
         yield Lab(services, Plan.load(MODEL), jobs, objects, clock, verdict)
+
+
+@pytest.fixture
+def workflow(monkeypatch: pytest.MonkeyPatch) -> MemoryWorkflow:
+    """What the command line takes for Airflow."""
+    workflow = MemoryWorkflow()
+    monkeypatch.setattr("include.adapters.airflow_workflow.AirflowWorkflow", lambda: workflow)
+    return workflow

@@ -12,14 +12,6 @@ from include.errors import AskingPaused, NoMoreTrials, RetryableError
 from include.experiments.closing import close_experiment
 from include.search.trial import TrialState
 from include.store import ExperimentState, StepState
-from tests.support.fakes import MemoryWorkflow
-
-
-@pytest.fixture
-def workflow(monkeypatch):
-    workflow = MemoryWorkflow()
-    monkeypatch.setattr("include.adapters.airflow_workflow.AirflowWorkflow", lambda: workflow)
-    return workflow
 
 
 @pytest.fixture

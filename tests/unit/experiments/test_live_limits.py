@@ -10,14 +10,6 @@ import pytest
 from include.cli import main
 from include.errors import NoMoreTrials, StateError
 from include.experiments.closing import close_experiment
-from tests.support.fakes import MemoryWorkflow
-
-
-@pytest.fixture
-def workflow(monkeypatch):
-    workflow = MemoryWorkflow()
-    monkeypatch.setattr("include.adapters.airflow_workflow.AirflowWorkflow", lambda: workflow)
-    return workflow
 
 
 @pytest.fixture
