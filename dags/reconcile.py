@@ -1,4 +1,4 @@
-"""Every few minutes: what nobody owns is stopped, and what ended unseen is closed."""
+"""Every few minutes: what nobody owns is stopped, what ended unseen is closed, who gave way starts again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from datetime import datetime, timedelta, timezone
 from airflow.sdk import DAG, Param
 
 from easyrec.docs import RECONCILE
-from easyrec.operators.reconcile import GRACE_MINUTES, ReconcileOperator
+from easyrec.operators.reconcile import (
+    GRACE_MINUTES,
+    ReconcileOperator,
+    RunsThatGaveWayOperator,
+    StartAgainOperator,
+)
 
 with DAG(
     dag_id="easyrec_reconcile",
@@ -24,3 +29,9 @@ with DAG(
     },
 ) as dag:
     ReconcileOperator(task_id="reconcile")
+    gave_way = RunsThatGaveWayOperator(
+        task_id="runs_that_gave_way", retries=2, retry_delay=timedelta(seconds=10)
+    )
+    StartAgainOperator.partial(task_id="start_again", retries=2, retry_delay=timedelta(seconds=10)).expand(
+        run=gave_way.output
+    )

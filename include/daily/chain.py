@@ -9,7 +9,7 @@ from typing import Literal
 
 from include.errors import StateError
 from include.finetune.calendar import following, previous
-from include.store import Chain, Day, DayState, ExperimentStore, current_days
+from include.store import Chain, Day, DayState, ExperimentStore, RunKey, current_days
 
 _GOOD = DayState.PROMOTED
 _KEPT_OUT = (DayState.GATE_FAILED, DayState.ROLLED_BACK)
@@ -21,7 +21,14 @@ class ChainGapError(StateError):
 
 
 class DayBeforeUnfinishedError(ChainGapError):
-    """Days before this one were begun and have no result yet: a person mends them, or they still run."""
+    """Days before this one were begun and have no result yet: a person mends them, or they still run.
+
+    ``run``: of the first of them.
+    """
+
+    def __init__(self, message: str, *, run: RunKey, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.run = run
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,9 @@ def continue_from(
         shown = ", ".join(_in_words(day, before.get(day)) for day in missing)
         if all(day in before for day in missing):
             raise DayBeforeUnfinishedError(
-                f"{bizdate} waits for {shown}", hint="clear the failed task of that day's run"
+                f"{bizdate} waits for {shown}",
+                run=before[missing[0]].run,
+                hint="clear the failed task of that day's run",
             )
         raise ChainGapError(
             f"{len(missing)} day(s) before {bizdate} are not trained: {shown}",
@@ -85,18 +94,18 @@ def last_good(days: Iterable[Day]) -> Day | None:
     return max(good, key=lambda day: day.bizdate, default=None)
 
 
-def waits_for(store: ExperimentStore, model: str, bizdate: date) -> str:
-    """The begun days before ``bizdate`` that have no result, in words; empty when it need not wait."""
+def waits_for(store: ExperimentStore, model: str, bizdate: date) -> DayBeforeUnfinishedError | None:
+    """The begun days before ``bizdate`` that have no result; None when it need not wait."""
     chain = store.current_chain(model)
     if chain is None:
-        return ""
+        return None
     try:
         continue_from(bizdate, chain, store.days(model, chain_id=chain.id), on_gap="fail")
     except DayBeforeUnfinishedError as error:
-        return error.message
+        return error
     except ChainGapError:
-        return ""  # no waiting helps: the task says so
-    return ""
+        return None  # no waiting helps: the task says so
+    return None
 
 
 def _missing(bizdate: date, before: dict[date, Day]) -> list[date]:

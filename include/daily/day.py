@@ -92,7 +92,7 @@ class DailyFinetune:
         ``start_from``: begin a new chain there instead of going on with the current one; a run that has done
         so keeps that chain when it is tried again or cleared. ``retrain``: also when the day is done.
         ``task_max_tries``: a value that differs from the recorded one means that a
-        user cleared the day, which asks for a new training.
+        user cleared the day, which asks for a new training, unless another run has done what this one failed in.
 
         Raises DayAlreadyDoneError, ChainGapError, and ConfigError or NotFoundError for a checkpoint or an
         origin that can't be used. Nothing was recorded then.
@@ -102,8 +102,8 @@ class DailyFinetune:
             raise StateError(f"this run has begun {mine.bizdate} already, it can't train {bizdate} too")
         chain = self._chain(start_from, by, mine)
         days = self._store.days(self._plan.model, chain_id=chain.id)
-        if mine is None and not retrain:
-            _refuse_if_done(current_days(days).get(bizdate))
+        if not retrain and (mine is None or mine.checkpoint_out is None):
+            _refuse_if_done(current_days(days).get(bizdate), run)
         try:
             found = continue_from(bizdate, chain, days, on_gap=self._plan.finetune.on_gap)
         except DayBeforeUnfinishedError as error:
@@ -143,7 +143,7 @@ class DailyFinetune:
             )
         days = self._store.days(self._plan.model, chain_id=chain.id)
         newest = max((d for d in days if d.bizdate == day.bizdate), key=lambda d: d.repeat)
-        if day.state is DayState.SUPERSEDED and newest.run != day.run:
+        if newest.run != day.run and (day.state is DayState.SUPERSEDED or newest.state in _DONE):
             raise StateError(
                 f"run {newest.run} has trained {day.bizdate} in place of this one",
                 hint="to train it once more, clear resolve_checkpoint and what follows it",
@@ -264,8 +264,9 @@ class DailyFinetune:
         return self._store.day(day_id)
 
 
-def _refuse_if_done(day: Day | None) -> None:
-    if day is None or day.state not in _DONE:
+def _refuse_if_done(day: Day | None, run: RunKey) -> None:
+    """What ``run`` has done itself it may do again: it was cleared."""
+    if day is None or day.run == run or day.state not in _DONE:
         return
     outcome = day.state.value.lower().replace("_", " ")
     raise DayAlreadyDoneError(

@@ -158,6 +158,16 @@ class Claim:
     in_the_way: Lease | None
 
 
+@dataclass(frozen=True)
+class GivenPlace:
+    """``run``, of ``bizdate``, ended so that ``to`` could begin, and is to be started again."""
+
+    model: str
+    run: RunKey
+    bizdate: date
+    to: RunKey
+
+
 def current_days(days: Iterable[Day]) -> dict[date, Day]:
     """The day that counts of each bizdate, among ``days`` of one chain, by bizdate.
 

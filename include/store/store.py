@@ -27,6 +27,7 @@ from include.store.results import Results
 from include.store.rows import SYSTEM, add_event, event_of, insert, lock_experiment
 from include.store.steps import Steps
 from include.store.trials import Trials
+from include.store.turns import Turns
 from include.store.upgrade import ensure_schema
 from include.store.values import plain_json, refuse_secrets
 
@@ -47,6 +48,7 @@ class ExperimentStore(
     Promotions,
     Adoptions,
     Leases,
+    Turns,
     Changes,
 ):
     """All of it. Safe to use from several threads and processes, and after a fork.

@@ -31,6 +31,10 @@ class ToldAlready(AirflowFailException):
     """A failure that only follows from another task's: that one tells people."""
 
 
+class GaveWay(AirflowFailException):
+    """The run ends to make room and will be started again: nobody needs to know."""
+
+
 class PartitionsLateError(AirflowFailException):
     """The time to wait for a day's tables is up."""
 
@@ -38,7 +42,7 @@ class PartitionsLateError(AirflowFailException):
 def on_failure(
     model: str, settings: NotifySettings | None, kind: Kind, *, timezone: str | None = None
 ) -> Callable[[Context], None]:
-    """An ``on_failure_callback`` for tasks: called once, when no retry is left. ToldAlready tells nothing.
+    """An ``on_failure_callback`` for tasks: called once, when no retry is left. ToldAlready and GaveWay tell nothing.
 
     Airflow 3.3 doesn't call it when the task's process is killed or a user marks the task failed: give the DAG
     ``on_run_failure`` as well.
@@ -49,7 +53,8 @@ def on_failure(
     def tell(context: Context) -> None:
         if isinstance(context.get("exception"), ToldAlready):
             return
-        notify(settings, failure_notice(model, kind, context, timezone=timezone))
+        if not isinstance(context.get("exception"), GaveWay):
+            notify(settings, failure_notice(model, kind, context, timezone=timezone))
         try:
             context["ti"].xcom_push(key=_TOLD, value=True)
         except Exception as error:  # noqa: BLE001 - a DAG processor can't; then the DAG tells it once more

@@ -133,9 +133,8 @@ class DayTasks:
         )
 
     def resolve(self) -> ResolveCheckpointOperator:
-        # Without depends_on_past a backfill would begin all its days at once, and the chain with any of them.
         return ResolveCheckpointOperator(
-            task_id="resolve_checkpoint", model_folder=self._folder, depends_on_past=True, **self._common
+            task_id="resolve_checkpoint", model_folder=self._folder, **self._common
         )
 
     def patch(self, day: XComArg) -> PatchPipelineConfigOperator:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from include.store import RunKey
+from include.store import RunKey, TaskKey
 
 if TYPE_CHECKING:
     from include.experiments.reconcile import Owner
-    from include.store import TaskKey
 
 ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 """States that no running task has: somebody else put it there."""
@@ -36,11 +35,13 @@ def _states(task: Any) -> list[Any]:
 _AT_WORK = frozenset(
     {"running", "queued", "scheduled", "deferred", "up_for_retry", "up_for_reschedule", "restarting"}
 )
-_ALIVE_RUNS = ["queued", "running"]
 
 
 class AirflowTasks:
-    """``include.experiments.reconcile.Tasks`` by Airflow's task API; works in tasks."""
+    """What Airflow's task API says of tasks and runs, in tasks and, off the event loop, in triggers.
+
+    Implements ``include.experiments.reconcile.Tasks``.
+    """
 
     def owner(self, task: TaskKey) -> tuple[Owner, str]:
         from include.experiments.reconcile import Owner
@@ -55,7 +56,23 @@ class AirflowTasks:
         return (Owner.AT_WORK if state in _AT_WORK else Owner.UNKNOWN), f"is {state}"
 
     def is_over(self, run: RunKey) -> bool:
-        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+        return not _is_any_of(run, "queued", "running")
 
-        alive = RuntimeTaskInstance.get_dr_count(dag_id=run.dag_id, run_ids=[run.run_id], states=_ALIVE_RUNS)
-        return alive == 0
+    def is_queued(self, run: RunKey) -> bool:
+        """Whether the run waits for a place among the active ones."""
+        return _is_any_of(run, "queued")
+
+    def has_failed(self, run: RunKey) -> bool:
+        return _is_any_of(run, "failed")
+
+    def has_passed(self, run: RunKey, task_id: str) -> bool:
+        """Whether the task of the run, or the whole run, has succeeded; a skipped task has."""
+        states = _states(TaskKey(run.dag_id, run.run_id, task_id, -1))
+        return states in (["success"], ["skipped"]) or _is_any_of(run, "success")
+
+
+def _is_any_of(run: RunKey, *states: str) -> bool:
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    count = RuntimeTaskInstance.get_dr_count(dag_id=run.dag_id, run_ids=[run.run_id], states=list(states))
+    return count > 0

@@ -44,7 +44,12 @@ def resolve(days, monkeypatch):  # noqa: F811
             task_id="resolve_checkpoint", model_folder=str(MODEL)
         )
         context = {
-            "ti": SimpleNamespace(dag_id="daily_finetune_movielens", run_id="june", max_tries=3),
+            "ti": SimpleNamespace(
+                dag_id="daily_finetune_movielens",
+                run_id="june",
+                max_tries=3,
+                get_previous_dagrun=lambda: None,
+            ),
             "dag_run": dag_run,
             "params": params,
             "triggering_asset_events": events or {},

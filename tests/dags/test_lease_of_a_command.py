@@ -8,7 +8,7 @@ from unittest import mock
 import pytest
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-from easyrec import lease, runtime
+from easyrec import runtime, turn
 from include.daily import by_hand
 from include.store import ExperimentStore, RunKey
 
@@ -38,10 +38,10 @@ def take(model="movielens"):
 def test_a_run_waits_while_the_command_is_at_work(begun):
     take()
 
-    assert "ada@host:1 changes what serves" in lease.claim("movielens", RUN, date(2022, 6, 2))
+    assert "ada@host:1 changes what serves" in turn.claim("movielens", RUN, date(2022, 6, 2)).words
 
     runtime.open_store().release_lease("movielens", run=PERSON)
-    assert lease.claim("movielens", RUN, date(2022, 6, 2)) == ""
+    assert turn.claim("movielens", RUN, date(2022, 6, 2)) is None
 
 
 def test_a_command_that_was_killed_blocks_nobody_for_long(begun):
@@ -49,4 +49,4 @@ def test_a_command_that_was_killed_blocks_nobody_for_long(begun):
     take()
     begun[0] += timedelta(hours=1)
 
-    assert lease.claim("movielens", RUN, date(2022, 6, 2)) == ""
+    assert turn.claim("movielens", RUN, date(2022, 6, 2)) is None

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
-from easyrec import lease, runtime
+from easyrec import runtime, turn
 from easyrec.assets import promoted
 from easyrec.operators.promotion import ChangeServingOperator
 from include.daily import promotion as engine
@@ -26,7 +26,7 @@ def served(days, monkeypatch):  # noqa: F811
     days.train(3, BAD)
     monkeypatch.setattr(runtime, "services", lambda _settings: days.services)
     monkeypatch.setattr(runtime, "open_store", lambda: days.services.store)
-    monkeypatch.setattr(lease, "is_over", lambda _run: False)
+    monkeypatch.setattr(turn, "is_over", lambda _run: False)
     for one in (1, 2, 3):
         days.services.store.release_lease("movielens", run=RunKey("daily", f"run-{one}"))
     return days

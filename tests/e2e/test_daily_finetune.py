@@ -82,7 +82,7 @@ class Chain:
         what it has made, and a scheduler that works on these runs already would die of it.
         """
         command = (
-            "backfill", "create", "--dag-id", DAG_ID, "--reprocess-behavior", "failed",
+            "backfill", "create", "--dag-id", DAG_ID, "--reprocess-behavior", "failed", "--max-active-runs", "1",
             "--from-date", f"{first}T00:00+08:00", "--to-date", f"{last}T23:59+08:00",
         )  # fmt: skip
         for _ in range(10):
@@ -220,9 +220,9 @@ def train_origin(world, job: ini.JobConfig) -> None:
 @pytest.fixture(scope="module")
 def backfilled(world, chain) -> Chain:
     """Three days by one command. The first day's training is killed while it submits, the second day's job
-    fails until a person clears it, and the third day's partitions are late. Triggerer and scheduler are
-    killed while they look after the second day's next job. (All of it for thirty days, on Postgres:
-    ``benchmarks/backfill_under_kills.py``.)"""
+    fails until a person clears it, and the third day's partitions are late. One run may be active at a time, so
+    the third day has to give way to the second. Triggerer and scheduler are killed while they look after the
+    second day's next job. (All of it for thirty days, on Postgres: ``benchmarks/backfill_under_kills.py``.)"""
     late = f"dt={calendar.following(THIRD):%Y%m%d}"
     rows = world.sandbox.tables.read(PROJECT, DAILY, late)
     world.sandbox.tables.drop_partition(PROJECT, DAILY, late)
@@ -236,8 +236,8 @@ def backfilled(world, chain) -> Chain:
     os.kill(chain.task(first, "train")["pid"], signal.SIGKILL)
     world.airflow.api("PATCH", f"/dags/daily_finetune_{LATER}", {"is_paused": False})
     assert chain.wait_for_end(first) == "success"
-    chain.wait_for_task(third, "wait_partitions", "deferred")
     assert chain.wait_for_end(second) == "failed"
+    chain.wait_for_task(third, "wait_partitions", "deferred")
     chain.noted["partitions"] = chain.log_of(third, "wait_partitions")
     chain.noted["second failed"] = chain.day(SECOND)
 
@@ -248,12 +248,15 @@ def backfilled(world, chain) -> Chain:
 
     chain.clear_failed(second)
     chain.wait_for_task(second, "train", "deferred")
+    chain.noted["third gave way"] = chain.task(third, "resolve_checkpoint")["state"]
     for component in ("triggerer", "scheduler"):
         world.airflow.stop(component, signal.SIGKILL)
     for component in ("triggerer", "scheduler"):
         world.airflow.start(component)
     assert chain.wait_for_end(second) == "success"
     chain.noted["lease of second"] = [le for le in world.store.leases(MODEL) if le.run.run_id == second]
+    round_of_reconcile = world.airflow.trigger("easyrec_reconcile", {})
+    assert chain.wait_for_end(round_of_reconcile, "easyrec_reconcile") == "success"
     assert chain.wait_for_end(third) == "success"
     return chain
 
@@ -320,6 +323,15 @@ def test_a_failed_day_stops_the_chain_until_it_is_cleared(backfilled):
     assert failed["parameters"]["model_dir"] == model_dir(SECOND)
     assert mended["parameters"]["model_dir"] == backfilled.day(SECOND).model_dir
     assert backfilled.noted["lease of second"] == []
+
+
+def test_a_waiting_day_gives_its_place_to_a_cleared_one_and_gets_it_back(world, backfilled):
+    third = backfilled.run_of(THIRD)
+
+    assert backfilled.noted["third gave way"] == "failed"
+    assert "gives its place away" in backfilled.log_of(third, "resolve_checkpoint")
+    assert backfilled.runs()[third]["run_type"] == "backfill"
+    assert world.store.given_places() == []
 
 
 def test_promotions_are_numbered_in_the_order_of_the_days(world, backfilled):

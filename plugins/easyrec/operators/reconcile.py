@@ -1,10 +1,11 @@
-"""Ends what nobody owns: the one task of ``easyrec_reconcile``."""
+"""The tasks of ``easyrec_reconcile``: what nobody owns is ended, and runs that gave way are started again."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import DagRunTriggerException
 
 from easyrec.failures import fails_the_task
 
@@ -32,7 +33,7 @@ class ReconcileOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, list[str]]:
         from datetime import timedelta
 
-        from easyrec import lease, runtime
+        from easyrec import runtime, turn
         from easyrec.task_state import AirflowTasks
         from include.daily.dead_runs import end_dead_runs
         from include.experiments.reconcile import Reconciler, Report
@@ -47,7 +48,7 @@ class ReconcileOperator(BaseOperator):
                 store,
                 report,
                 is_over=tasks.is_over,
-                lease_is_dead=lease.is_over,
+                lease_is_dead=turn.is_over,
                 now=utc_now(),
                 grace=grace,
             )
@@ -63,6 +64,62 @@ class ReconcileOperator(BaseOperator):
             if error is not None:
                 raise error
         return done
+
+
+class RunsThatGaveWayOperator(BaseOperator):
+    """Which days' runs ended so that an earlier one could begin, and may begin again: that one has begun.
+
+    Returns their ``model``, ``dag_id`` and ``run_id``, the earliest day first.
+    """
+
+    def execute(self, context: Context) -> list[dict[str, str]]:
+        from easyrec import runtime
+        from easyrec.task_state import AirflowTasks
+
+        tasks = AirflowTasks()
+        with fails_the_task():
+            given = runtime.open_store().given_places()
+        may = [each for each in given if tasks.has_failed(each.run) and not tasks.is_queued(each.to)]
+        self.log.info("%d of %d runs that gave way may begin again", len(may), len(given))
+        return [{"model": g.model, "dag_id": g.run.dag_id, "run_id": g.run.run_id} for g in may]
+
+
+class StartAgainOperator(BaseOperator):
+    """Clears a run that gave way: all of its tasks run again, when Airflow has a place for it.
+
+    :param run: one of what ``RunsThatGaveWayOperator`` returned (templated).
+    """
+
+    template_fields = ("run",)
+
+    def __init__(self, *, run: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.run = run
+
+    def execute(self, context: Context) -> None:
+        from easyrec import runtime
+        from easyrec.task_state import AirflowTasks
+        from include.store import RunKey
+
+        run = RunKey(self.run["dag_id"], self.run["run_id"])
+        if not AirflowTasks().has_failed(run):
+            self.log.info("%s was started again already", run)
+            return
+        with fails_the_task():
+            runtime.open_store().return_place(self.run["model"], run=run, by="reconcile")
+        raise DagRunTriggerException(
+            trigger_dag_id=run.dag_id,
+            dag_run_id=run.run_id,
+            conf=None,
+            logical_date=None,
+            reset_dag_run=True,
+            skip_when_already_exists=False,
+            wait_for_completion=False,
+            allowed_states=[],
+            failed_states=[],
+            poke_interval=0,
+            deferrable=False,
+        )
 
 
 def _projects(store: ExperimentStore, report: Report) -> Iterator[Project]:

@@ -13,7 +13,8 @@ FIRST = f"{ORIGIN}/model.ckpt-10"
 
 
 def waiting(days, day: int) -> str:
-    return waits_for(days.store, "movielens", june(day))
+    unfinished = waits_for(days.store, "movielens", june(day))
+    return "" if unfinished is None else unfinished.message
 
 
 def test_the_first_day_continues_from_the_origin_and_the_next_from_its_exact_checkpoint(days):
@@ -111,6 +112,7 @@ def test_a_day_waits_for_one_before_it_that_has_no_result(days, state):
         days.begin(3)
 
     assert f"2022-06-02 ({state})" in waiting(days, 3)
+    assert waits_for(days.store, "movielens", june(3)).run == run_of(2)
     assert days.store.day_of_run(run_of(3)) is None
 
 

@@ -40,6 +40,34 @@ def test_a_day_that_failed_is_trained_by_another_run_without_being_asked_twice(d
     assert (again.checkpoint, again.model_dir) == (model_of(1), f"{FOLDER}/20220602_model_r1")
 
 
+@pytest.mark.parametrize("metric", [GOOD, BAD])
+def test_a_failed_run_that_is_cleared_does_not_train_what_another_run_has_done_meanwhile(days, metric):
+    days.promote(1)
+    failed = days.begin(2)
+    days.engine.finish(run_of(2), "out of memory")
+    other = days.train(2, metric, who="by hand")
+    if metric == GOOD:
+        days.engine.promote(other, by="test")
+
+    with pytest.raises(DayAlreadyDoneError):
+        days.begin(2, tries=7)
+    with pytest.raises(StateError, match="run juneby hand has trained 2022-06-02 in place of this one"):
+        days.engine.check_still_valid(failed.day)
+
+    assert days.begin(2, tries=7, retrain=True).model_dir == f"{FOLDER}/20220602_model_r2"
+
+
+def test_a_failed_run_that_is_cleared_trains_when_the_other_run_failed_too(days):
+    days.promote(1)
+    failed = days.begin(2)
+    days.engine.finish(run_of(2), "out of memory")
+    days.begin(2, who="by hand")
+    days.engine.finish(run_of("by hand"), "out of memory")
+
+    days.engine.check_still_valid(failed.day)
+    assert days.begin(2, tries=7).checkpoint == model_of(1)
+
+
 @pytest.mark.parametrize("how", [{"tries": 7}, {"who": "by hand", "retrain": True}])
 @pytest.mark.parametrize("day", [1, 2, 3])
 def test_a_repeated_day_starts_from_the_day_before_in_a_fresh_folder(days, how, day):
