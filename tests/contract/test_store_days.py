@@ -845,6 +845,32 @@ class TestLeases:
         database.close()
 
 
+class TestGivenPlaces:
+    def test_a_run_that_gave_its_place_is_listed_until_it_is_returned(self, store: ExperimentStore) -> None:
+        for day in (4, 3):
+            store.give_place("ctr", run=run(day), bizdate=june(day), to=run(1))
+
+        assert [(g.model, g.run, g.bizdate, g.to) for g in store.given_places()] == [
+            ("ctr", run(3), june(3), run(1)),
+            ("ctr", run(4), june(4), run(1)),
+        ]
+        store.return_place("ctr", run=run(3), by="ada")
+        assert [g.run for g in store.given_places()] == [run(4)]
+
+    def test_it_may_give_its_place_again(self, store: ExperimentStore) -> None:
+        for to in (1, 2):
+            store.give_place("ctr", run=run(4), bizdate=june(4), to=run(to))
+            assert [g.to for g in store.given_places()] == [run(to)]
+            store.return_place("ctr", run=run(4), by="ada")
+
+    def test_returning_what_was_never_given_changes_nothing(self, store: ExperimentStore) -> None:
+        before = store.events(None)
+
+        store.return_place("ctr", run=run(4), by="ada")
+
+        assert store.events(None) == before
+
+
 @pytest.mark.parametrize(
     "call",
     [

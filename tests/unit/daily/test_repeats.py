@@ -51,7 +51,7 @@ def test_a_failed_run_that_is_cleared_does_not_train_what_another_run_has_done_m
 
     with pytest.raises(DayAlreadyDoneError):
         days.begin(2, tries=7)
-    with pytest.raises(StateError, match="run juneby hand has trained 2022-06-02 in place of this one"):
+    with pytest.raises(StateError, match="juneby hand has trained 2022-06-02 in place of this one"):
         days.engine.check_still_valid(failed.day)
 
     assert days.begin(2, tries=7, retrain=True).model_dir == f"{FOLDER}/20220602_model_r2"
