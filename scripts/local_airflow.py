@@ -157,7 +157,7 @@ class LocalAirflow:
 
     def wait_for_api(self, seconds: float = 90) -> None:
         def answers() -> bool:
-            with contextlib.suppress(requests.ConnectionError):
+            with contextlib.suppress(requests.RequestException):
                 return requests.get(f"{self.url}/api/v2/monitor/health", timeout=5).ok
             return False
 

@@ -83,6 +83,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         airflow = LocalAirflow(folder / "airflow", environment=environment)
         airflow.migrate()
         (airflow.home / "passwords.json").write_text(json.dumps(PASSWORDS))
+        airflow.password = PASSWORDS["admin"]
         try:
             airflow.start("api-server")
             store = ExperimentStore.open(f"sqlite:///{airflow.home / 'easyrec_automl.db'}")
