@@ -13,6 +13,9 @@ from include.errors import EasyRecAutoMLError
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 on success, 1 with one clear message when something is wrong."""
     parser = _parser()
+    if any("\0" in each for each in argv or ()):
+        print("error: an argument holds a zero byte, which no path, address or id can have", file=sys.stderr)
+        return 1
     arguments, rest = parser.parse_known_args(argv)
     if rest and not arguments.passes_rest_on:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
