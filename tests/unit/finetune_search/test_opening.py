@@ -35,7 +35,9 @@ def test_a_search_over_shapes_is_refused(chains):
 
 
 def test_a_saved_config_that_is_no_text_is_refused_though_no_rate_is_read_from_it(chains):
-    finetune = chains.plan.finetune.model_copy(update={"learning_rate": "unchanged"})
+    finetune = chains.plan.finetune.model_copy(
+        update={"learning_rate": "unchanged", "pipeline_config": "ini"}
+    )
     chains.plan = replace(
         chains.plan, settings=chains.plan.settings.model_copy(update={"finetune": finetune})
     )
