@@ -85,8 +85,9 @@ def test_a_path_that_names_nothing_is_refused(use, path):
             "1",
         ],
         ["experiments", "--store", "sqlite:///a\0b"],
+        ["pause", "movielens-\udcff"],
     ],
 )
-def test_a_zero_byte_in_a_command_is_one_error(arguments, capsys):
+def test_what_is_no_text_in_a_command_is_one_error(arguments, capsys):
     assert main(arguments) == 1
     assert capsys.readouterr().err.startswith("error: an argument holds a zero byte")
