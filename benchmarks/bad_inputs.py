@@ -1,16 +1,20 @@
 """Broken files and requests by the thousand: each ends in one clear error, and nothing is written or submitted.
 
 ``python -m benchmarks.bad_inputs --cases 2000 --seed 1``. Files of the shipped model are damaged, one damage each,
-and given to what the DAGs do first; form fields, commands and control requests get values of the wrong kind. Some
-damage leaves a valid file (a comment cut off, say): then it has to be accepted as a whole. Exits with 1 on a violation.
+and given to what the DAGs do first; so is the config that EasyRec saved beside a checkpoint. Form fields, commands,
+control requests and the page's requests get values of the wrong kind. Some damage leaves a valid file (a comment cut
+off, say): then it has to be accepted as a whole. Exits with 1 on a violation.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import importlib
 import io
+import json
+import logging
 import random
 import shutil
 import sys
@@ -18,13 +22,20 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import quote
 
+import httpx
+
+from benchmarks.damage import DAMAGES, VALUES
 from include.adapters import engines
 from include.cli import main as cli
+from include.daily.config_files import ConfigFiles
+from include.daily.day import DailyFinetune
+from include.daily.patching import patch_config
 from include.daily.plan import FinetunePlan
 from include.errors import EasyRecAutoMLError
 from include.experiments import control
@@ -34,117 +45,27 @@ from include.experiments.limits import change_limits
 from include.experiments.opening import OpenRequest, open_experiment
 from include.experiments.plan import Plan
 from include.experiments.services import Services, utc_now
-from include.store import ExperimentStore
+from include.experiments.trial_starter import Assignment, TrialStarter
+from include.experiments.trial_watcher import TrialWatcher
+from include.finetune_search.opening import open_finetune_search
+from include.search.trial import TrialState
+from include.store import ExperimentStore, RunKey, TaskKey
 from tests.support.fakes import MemoryJobs, MemoryObjects, MemoryTables, MemoryWorkflow
+from tests.support.page import PageClient
 
 MODEL = Path(__file__).resolve().parents[1] / "include" / "models" / "movielens"
 CONFIG_URL = "oss://sandbox-bucket/movielens/pipeline.config"
-TABLES = {("sandbox", "ratings_train"): (), ("sandbox", "ratings_eval"): ()}
+ORIGIN = "oss://sandbox-bucket/movielens/first"
+TABLES = {
+    ("sandbox", "ratings_train"): (),
+    ("sandbox", "ratings_eval"): (),
+    ("sandbox", "ratings_daily"): tuple(f"dt=199801{day}" for day in range(14, 20)),
+}
+Plan_ = TypeVar("Plan_", ChainPlan, FinetunePlan)
 SLOW = 5.0
 """Seconds of our own work that no answer may take, whatever else the machine does."""
 LONGEST = 20_000
 """Characters of an error that somebody could still read."""
-
-Damage = Callable[[bytes, random.Random], bytes]
-
-
-def _lines(text: bytes) -> list[bytes]:
-    return text.splitlines(keepends=True)
-
-
-def _at_a_line(change: Callable[[list[bytes], int, random.Random], None]) -> Damage:
-    def damaged(text: bytes, rng: random.Random) -> bytes:
-        lines = _lines(text)
-        change(lines, rng.randrange(len(lines)), rng)
-        return b"".join(lines)
-
-    return damaged
-
-
-def _truncate(text: bytes, rng: random.Random) -> bytes:
-    return text[: rng.randrange(1, len(text))]
-
-
-def _drop(lines: list[bytes], at: int, _: random.Random) -> None:
-    del lines[at]
-
-
-def _repeat(lines: list[bytes], at: int, _: random.Random) -> None:
-    lines.insert(at, lines[at])
-
-
-def _swap_letters(text: bytes, rng: random.Random) -> bytes:
-    at = rng.randrange(len(text) - 1)
-    return text[:at] + text[at + 1 : at + 2] + text[at : at + 1] + text[at + 2 :]
-
-
-def _put(what: bytes) -> Damage:
-    def damaged(text: bytes, rng: random.Random) -> bytes:
-        at = rng.randrange(len(text))
-        return text[:at] + what + text[at:]
-
-    return damaged
-
-
-def _value(what: bytes) -> Damage:
-    """In place of what follows a ``:`` or ``=``."""
-
-    def change(lines: list[bytes], at: int, rng: random.Random) -> None:
-        candidates = [n for n, line in enumerate(lines) if b":" in line or b"=" in line] or [at]
-        number = rng.choice(candidates)
-        line = lines[number].rstrip(b"\r\n")
-        cut = min((line.find(sign) for sign in (b":", b"=") if sign in line), default=0)
-        lines[number] = line[: cut + 1] + b" " + what + b"\n"
-
-    return _at_a_line(change)
-
-
-DAMAGES: dict[str, Damage] = {
-    "truncated": _truncate,
-    "a line dropped": _at_a_line(_drop),
-    "a line twice": _at_a_line(_repeat),
-    "letters swapped": _swap_letters,
-    "a byte that is no UTF-8": _put(b"\xff"),
-    "a zero byte": _put(b"\0"),
-    "a byte order mark inside": _put("\ufeff".encode()),
-    "a full-width letter": _put("\uff41".encode()),
-    "a tab": _put(b"\t"),
-    "a quote": _put(b'"'),
-    "a brace": _put(b"{"),
-    "a closing brace": _put(b"}"),
-    "empty": lambda _text, _rng: b"",
-    "only noise": lambda _text, rng: rng.randbytes(300),
-    "all on one line": lambda text, _rng: text.replace(b"\n", b" "),
-    "carriage returns only": lambda text, _rng: text.replace(b"\n", b"\r"),
-    "a number beyond floats": _value(b"1e999"),
-    "not a number": _value(b"nan"),
-    "a negative number": _value(b"-1"),
-    "a huge integer": _value(b"9" * 400),
-    "a word for a value": _value(b"wrong"),
-    "nothing for a value": _value(b""),
-    "a list for a value": _value(b"[1, 2]"),
-    "a mapping for a value": _value(b"{a: 1}"),
-    "a python object": _value(b"!!python/object/apply:os.system ['true']"),
-    "a path upwards": _value(b"oss://sandbox-bucket/../../etc/passwd"),
-    "a very long value": _value(b"x" * 100_000),
-    "nested a thousand times": _value(b"[" * 1000),
-    "a bomb of anchors": lambda _text, _rng: _bomb(),
-    "an access key": _value(b"LTAI5tFakeFakeFakeFakeFa"),
-}
-
-
-def _bomb() -> bytes:
-    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
-    for before, name in zip("abcdefg", "bcdefgh", strict=True):
-        lines.append(f"{name}: &{name} [" + ", ".join([f"*{before}"] * 9) + "]")
-    return "\n".join(lines).encode()
-
-
-VALUES: tuple[Any, ...] = (
-    None, "", " ", "x", "-1", "0", "1e999", "nan", 0, -1, 10**30, 1.5, float("nan"), float("inf"), True, [], [1],
-    {}, {"a": 1}, "../..", "oss://b/../x", "2022-13-45", "20220230", "\0", "x" * 10_000, "movielens-00000000",
-    {"data_config.batch_size": "many"}, {"no.such.key": 1}, [{"data_config.batch_size": [1]}],
-)  # fmt: skip
 
 
 @dataclass
@@ -165,34 +86,39 @@ class Findings:
 
 
 class Lab:
-    """What opening a search touches, in memory, and a store."""
+    """What a search, a daily run and the page touch, in memory, and a store."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._made = 0
+        self._prepared: dict[int, tuple[str, Path, Any]] = {}
         self._template = folder / "template.db"
         ExperimentStore.open(f"sqlite:///{self._template}").close()
         self.model = folder / "movielens"
-        self.workflow = MemoryWorkflow()
+        self.source, self.target = folder / "pipeline.config", folder / "patched.config"
         # Their imports take seconds, of Airflow and NNI.
         importlib.import_module("easyrec.operators.begin_search")
         engines.make_tuner(Plan.load(MODEL))
+        self.page = PageClient(self.control)
         self.fresh()
 
     def fresh(self) -> None:
         """An empty world, and the model's folder as it is shipped."""
         self._made += 1
-        path = self._folder / f"store{self._made}.db"
-        shutil.copy(self._template, path)
-        self.store = ExperimentStore.open(f"sqlite:///{path}")
+        self._file = self._folder / f"store{self._made}.db"
+        shutil.copy(self._template, self._file)
+        self.store = ExperimentStore.open(f"sqlite:///{self._file}")
         self.store.record_pool("movielens_trials", 4)
-        self.jobs, self.objects = MemoryJobs(utc_now), MemoryObjects(utc_now)
+        self.jobs, self.objects, self.workflow = MemoryJobs(utc_now), MemoryObjects(utc_now), MemoryWorkflow()
         self.objects.write(CONFIG_URL, (MODEL / "pipeline.config").read_bytes())
-        self.restore()
-
-    def restore(self) -> None:
         shutil.rmtree(self.model, ignore_errors=True)
         shutil.copytree(MODEL, self.model)
+        self.target.unlink(missing_ok=True)
+        self.settle()
+
+    def settle(self) -> None:
+        """What is there now was to be made; all that comes is by the input."""
+        self._settled = self._things()
 
     def services(self) -> Services:
         return Services(
@@ -204,6 +130,9 @@ class Lab:
             make_assessor=engines.make_assessor,
         )
 
+    def control(self) -> Control:
+        return Control(self.store, self.workflow, "bench")
+
     def open(self, **request: Any) -> str:
         plan = Plan.load(self.model)
         wanted = OpenRequest(**{"trials": 2, **request})
@@ -211,17 +140,64 @@ class Lab:
             self.services(), plan, wanted, dag_id="dag", run_id="run", by="bench"
         ).experiment.id
 
+    def open_with_trials(self, failed: int = 1) -> str:
+        """A search whose first trials have failed and whose next one trains; made once, then copied."""
+        if failed not in self._prepared:
+            experiment = self._make_trials(failed)
+            file = self._folder / f"prepared{failed}.db"
+            shutil.copy(self._file, file)
+            self._prepared[failed] = experiment, file, copy.deepcopy((self.jobs, self.objects))
+        experiment, file, memory = self._prepared[failed]
+        self.store.close()
+        shutil.copy(file, self._file)
+        self.store = ExperimentStore.open(f"sqlite:///{self._file}")
+        self.jobs, self.objects = copy.deepcopy(memory)
+        self.settle()
+        return experiment
+
+    def _make_trials(self, failed: int) -> str:
+        experiment = self.open(trials=failed + 1)
+        plan = Plan.from_snapshot(self.store.experiment(experiment).snapshot)
+        for index in range(failed + 1):
+            task = TaskKey("dag", "run", "trial", index)
+            trial = TrialStarter(self.services(), plan).start(
+                Assignment(experiment), task=task, task_max_tries=1
+            )
+            if index < failed:
+                self.store.move_trial(
+                    experiment, index, epoch=trial.epoch, to=TrialState.FAILED, reason="x", by="bench"
+                )
+        return experiment
+
+    def save_model(self, config: bytes) -> None:
+        """A checkpoint, and what EasyRec says that it ran."""
+        for name in ("model.ckpt-10.index", "model.ckpt-10.data-00000-of-00001"):
+            self.objects.write(f"{ORIGIN}/{name}", b"x")
+        self.objects.write(f"{ORIGIN}/pipeline.config", config)
+        self.settle()
+
     def touched(self) -> str:
         """What a refusal has left behind; empty as it should be."""
-        objects = [each.url for each in self.objects.list("oss://sandbox-bucket/") if each.url != CONFIG_URL]
-        if self.jobs.jobs:
-            return f"{len(self.jobs.jobs)} jobs were submitted"
-        return f"{objects[0]} was written" if objects else ""
+        return ", ".join(sorted(self._things() - self._settled))
+
+    def _things(self) -> set[str]:
+        requests = [r for e in self.store.experiments() for r in self.store.waiting_requests(e.id)]
+        return {
+            *(f"job {job}" for job in self.jobs.jobs),
+            *(each.url for each in self.objects.list("oss://sandbox-bucket/")),
+            *(f"run {run}" for run in self.workflow.confs),
+            *(f"request {request.run_id}" for request in requests),
+            *(f"chain {chain.id}" for chain in self.store.chains()),
+            *(f"{self.target}" for _ in range(self.target.exists())),
+        }
 
 
 def cases(lab: Lab, rng: random.Random) -> Iterator[Case]:
     """Without end; each takes the lab as it is shipped."""
-    makers = [_file_case, _file_case, _file_case, _config_case, _form_case, _control_case, _command_case]
+    makers = [
+        *[_file_case] * 5, *[_config_case] * 2, *[_saved_case] * 4, *[_form_case] * 2, *[_control_case] * 3,
+        *[_body_case] * 3, *[_address_case] * 2, *[_command_case] * 2, *[_editor_case] * 2,
+    ]  # fmt: skip
     while True:
         yield rng.choice(makers)(lab, rng)
 
@@ -259,15 +235,67 @@ def _file_case(lab: Lab, rng: random.Random) -> Case:
     return Case(path, damage, run)
 
 
+def _damaged_config(rng: random.Random) -> tuple[str, bytes]:
+    damage = rng.choice([*DAMAGES, *["a value of another kind"] * 10])
+    return damage, DAMAGES[damage]((MODEL / "pipeline.config").read_bytes(), rng)
+
+
 def _config_case(lab: Lab, rng: random.Random) -> Case:
-    damage = rng.choice(list(DAMAGES))
-    damaged = DAMAGES[damage]((MODEL / "pipeline.config").read_bytes(), rng)
+    damage, damaged = _damaged_config(rng)
 
     def run() -> None:
         lab.objects.write(CONFIG_URL, damaged)
         lab.open()
 
     return Case("pipeline.config", damage, run)
+
+
+def _saved_case(lab: Lab, rng: random.Random) -> Case:
+    """The config that EasyRec says it ran: the start of days and of a finetune search, the proof of a trial."""
+    damage, damaged = _damaged_config(rng)
+    changes = {
+        "start_from": ORIGIN,
+        "learning_rate": rng.choice(("handover", "unchanged", 1e-4)),
+        "pipeline_config": rng.choice(("ini", "origin")),
+    }
+
+    def starting(plan: Plan_) -> Plan_:
+        finetune = plan.finetune.model_copy(update=changes)
+        return replace(plan, settings=plan.settings.model_copy(update={"finetune": finetune}))
+
+    def search() -> None:
+        lab.save_model(damaged)
+        plan = starting(ChainPlan.load(lab.model))
+        wanted = OpenRequest(trials=2)
+        open_finetune_search(lab.services(), plan, wanted, dag_id="dag", run_id="run", by="bench")
+
+    def day() -> None:
+        lab.save_model(damaged)
+        days = DailyFinetune(lab.services(), starting(FinetunePlan.load(lab.model)))
+        days.begin(date(1998, 1, 15), run=RunKey("dag", "run"), task_max_tries=1, by="bench")
+
+    def patch() -> None:
+        lab.save_model(damaged)
+        patch_config(
+            ConfigFiles(lambda: lab.objects),
+            source=CONFIG_URL,
+            target="oss://sandbox-bucket/patched.config",
+            edits={"data_config.batch_size": 64},
+            learning_rate=changes["learning_rate"] if changes["learning_rate"] == 1e-4 else None,
+            trained_config=f"{ORIGIN}/pipeline.config",
+        )
+
+    def trial() -> None:
+        experiment = lab.open_with_trials(failed=0)
+        job = next(iter(lab.jobs.jobs.values()))
+        lab.jobs.run(job.job_id)
+        lab.objects.write(f"{job.payload.parameters['model_dir']}/pipeline.config", damaged)
+        lab.settle()
+        plan = Plan.from_snapshot(lab.store.experiment(experiment).snapshot)
+        TrialWatcher(lab.services(), plan, experiment=experiment, trial=0, epoch=0).poll()
+
+    use = rng.choice((search, day, patch, trial))
+    return Case(f"saved config, {use.__name__}", damage, use)
 
 
 FORM: dict[str, Any] = {
@@ -282,11 +310,14 @@ FORM: dict[str, Any] = {
 def _form_case(lab: Lab, rng: random.Random) -> Case:
     from easyrec.operators.begin_search import open_request  # needs Airflow
 
-    name = rng.choice(list(FORM))
+    name, extends = rng.choice(list(FORM)), rng.random() < 0.3
     value = rng.choice([value for value in VALUES if isinstance(value, FORM[name])])
     form: dict[str, Any] = dict.fromkeys(FORM)
 
     def run() -> None:
+        if extends:
+            form["experiment"] = lab.open()
+            lab.settle()
         request = open_request({**form, "trials": 2, name: value})
         plan = Plan.load(lab.model)
         open_experiment(lab.services(), plan, request, dag_id="dag", run_id="run", by="bench")
@@ -294,61 +325,157 @@ def _form_case(lab: Lab, rng: random.Random) -> Case:
     return Case(f"form field {name}", f"{value!r:.30}", run)
 
 
-NUMBERS: tuple[Any, ...] = (0, -1, 2, 10**6, 10**30)
-HOURS: tuple[Any, ...] = (0.0, -1.0, float("nan"), float("inf"), 1e300)
+NUMBERS: tuple[int, ...] = (0, 1, -1, 2, 1001, 10**6, 10**30, 10**400)
+HOURS: tuple[Any, ...] = (0.0, -1.0, float("nan"), float("inf"), 1e300, 10**400)
 PARAMETERS: tuple[dict[str, Any], ...] = (
     *(v for v in VALUES if isinstance(v, dict)),
     {"data_config.batch_size": float("nan")}, {"data_config.batch_size": {"_name": "x"}}, {"": 1}, {"a[": 1},
-    {"x" * 5000: 1}, {"data_config.batch_size": 10**400},
+    {"x" * 5000: 1}, {"data_config.batch_size": 10**400}, {"\ud800": 1}, {"data_config.batch_size": "\0"},
 )  # fmt: skip
+SEARCHES: tuple[str, ...] = ("", "movielens-00000000", "../..", "\0", "\ud800", "x" * 10_000)
 
 
 def _control_case(lab: Lab, rng: random.Random) -> Case:
     number, hours, parameters = rng.choice(NUMBERS), rng.choice(HOURS), rng.choice(PARAMETERS)
+    numbers, sets = rng.choice(([], [number], [0, 0, number], [1] * 10_000)), rng.choice((1, 3, 10_000))
+    elsewhere = rng.choice(SEARCHES) if rng.random() < 0.2 else None
     calls: dict[str, Callable[[Control, str], object]] = {
         "set_concurrency": lambda c, e: control.set_concurrency(c, e, number),
         "change_limits trials": lambda c, e: change_limits(c, e, trials=number),
         "change_limits hours": lambda c, e: change_limits(c, e, hours=hours),
-        "stop_trials": lambda c, e: control.stop_trials(c, e, [number]),
-        "add_trials": lambda c, e: control.add_trials(c, e, [parameters]),
+        "change_limits both": lambda c, e: change_limits(c, e, trials=number, hours=hours),
+        "stop_trials": lambda c, e: control.stop_trials(c, e, numbers),
+        "stop_search": control.stop_search,
+        "add_trials": lambda c, e: control.add_trials(c, e, [parameters] * sets),
         "clone_trial": lambda c, e: control.clone_trial(c, e, number, parameters),
-        "retry_failed": lambda c, e: control.retry_failed(c, e, [number]),
+        "retry_failed": lambda c, e: control.retry_failed(c, e, numbers),
         "extend": lambda c, e: control.extend(c, e, number),
         "resume": control.resume,
-        "pause": lambda c, _e: control.pause(c, rng.choice(("", "movielens-00000000", "../..", "\0"))),
+        "pause": control.pause,
     }
     name = rng.choice(list(calls))
 
     def run() -> None:
-        experiment = lab.open()
-        for each in list(lab.objects.list(f"oss://sandbox-bucket/movielens/model/{experiment}_report/")):
-            lab.objects.delete(each.url)  # what opening wrote; the request itself is to write nothing
-        calls[name](Control(lab.store, lab.workflow, "bench"), experiment)
+        experiment = lab.open_with_trials()
+        calls[name](lab.control(), experiment if elsewhere is None else elsewhere)
 
     given = hours if "hours" in name else parameters if "add" in name else number
     return Case(f"control {name}", f"{given!r:.30}", run)
 
 
-def _command_case(lab: Lab, rng: random.Random) -> Case:
-    words = ["check", "experiments", "limits", "stop", "pause", "clone", "retry", "extend", "days", "promote",
-             "rollback", "adopt", "logview", "modify-pipeline-config", "--trials", "--trial", "--json", "--to",
-             "--store", str(lab.model), "20220617", "-1", "nan", "", "../..",
-             "movielens-00000000", "{"]  # fmt: skip
-    given = [rng.choice(words[:14]), *(rng.choice(words) for _ in range(rng.randrange(4)))]
+BODIES: dict[str, dict[str, Any]] = {
+    "concurrency": {"slots": 3},
+    "limits": {"trials": 9, "hours": 2.5},
+    "pause": {},
+    "resume": {},
+    "stop": {},
+    "extend": {"trials": 1},
+    "add": {"parameters": [{"data_config.batch_size": 64}]},
+    "retry": {"numbers": [0]},
+    "stop-trials": {"numbers": [1]},
+    "trials/0/clone": {"changes": {"data_config.batch_size": 64}},
+    "trials/0/adopt": {"reason": "better"},
+}
+"""What the page posts below a search."""
+
+
+def _body_case(lab: Lab, rng: random.Random) -> Case:
+    path, value = rng.choice(list(BODIES)), rng.choice(VALUES)
+    body = dict(BODIES[path])
+    damage = f"{value!r:.30}"
+    if rng.random() < 0.6:
+        body[rng.choice([*body, "no_such_field"])] = value if rng.random() < 0.7 else [value]
+        sent = json.dumps(body).encode()
+    else:
+        damage = rng.choice(list(DAMAGES))
+        sent = DAMAGES[damage](json.dumps(body, indent=1).encode(), rng)
+    kind = rng.choice(("application/json", "application/json; charset=utf-16", "text/plain", ""))
 
     def run() -> None:
-        said = io.StringIO()
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            try:
-                code = cli(
-                    [*given, "--store", f"sqlite:///{lab.model.parent / 'template.db'}"][: len(given) + 2]
-                )
-            except SystemExit as error:  # argparse
-                code = int(error.code or 0)
-        if code:
-            raise EasyRecAutoMLError(said.getvalue())
+        _answered(lab.page.post(f"/api/experiments/{lab.open_with_trials()}/{path}", sent, kind))
+
+    return Case(f"page POST {path}", damage, run)
+
+
+def _address_case(lab: Lab, rng: random.Random) -> Case:
+    first, second = (
+        quote(
+            rng.choice((b"\0", b"\xff", b"", b"x", b"-1", b"9" * 30, b"9" * 5000, b"nan", b"../..", b"[")), ""
+        )
+        for _ in range(2)
+    )
+    path = rng.choice(
+        ("experiments?model=A", "experiments/A", "experiments/A/trials", "task?dag_id=A&run_id=B&task_id=t",
+         "task?dag_id=d&run_id=r&task_id=t&map_index=A", "models/A/days?chain=B", "dags/A/runs/B", "SEARCH/trials/A",
+         "SEARCH/plots/A", "SEARCH/plots/intermediate?trials=A", "SEARCH/plots/slice?parameter=A&parameter=B",
+         "SEARCH/plots/intermediate?trials=0,A", "SEARCH/trials/A/events.zip", "SEARCH/files?x=A")
+    )  # fmt: skip
+
+    def run() -> None:
+        search = f"experiments/{lab.open_with_trials()}"
+        _answered(
+            lab.page.get("/api/" + path.replace("A", first).replace("B", second).replace("SEARCH", search))
+        )
+
+    return Case(f"page GET {path}", f"{first:.20} {second:.20}", run)
+
+
+def _answered(answer: httpx.Response) -> None:
+    """A refusal as the error it tells; anything but a refusal or a success is a fault of ours."""
+    if answer.status_code >= 500:
+        raise AssertionError(f"{answer.status_code}: {answer.text[:200]}")
+    if answer.status_code >= 400:
+        detail = answer.json()["detail"]
+        raise EasyRecAutoMLError(detail if isinstance(detail, str) else f"Traceback? {detail}")
+
+
+COMMANDS = ("check", "experiments", "limits", "stop", "pause", "resume", "add", "clone", "retry", "extend", "days",
+            "promote", "rollback", "adopt", "logview", "modify-pipeline-config")  # fmt: skip
+
+
+def _command_case(lab: Lab, rng: random.Random) -> Case:
+    words = ["--trials", "--trial", "--json", "--to", "--hours", "--change", "--pipeline-config", "--reason",
+             "--store", str(lab.model), "20220617", "-1", "nan", "", "../..", "movielens-00000000", "{", "{}", "a\0b",
+             "~no.such.person/x", "9" * 400, '{"a": NaN}']  # fmt: skip
+    given = [rng.choice(COMMANDS), *(rng.choice(words) for _ in range(rng.randrange(4)))]
+
+    def run() -> None:
+        _cli([*given, "--store", f"sqlite:///{lab.model.parent / 'template.db'}"][: len(given) + 2])
 
     return Case(f"command {given[0]}", " ".join(given[1:])[:30], run)
+
+
+def _editor_case(lab: Lab, rng: random.Random) -> Case:
+    """The commands that read a local pipeline config."""
+    damage, damaged = _damaged_config(rng)
+    rate = rng.choice(("1e-6", "1e-6", "1e-6", "1e-6,1e-5", "nan", "-1", "1e999", "", "x"))
+    odd = rng.choice(("a\0b", "~no.such.person/x", "", str(lab.model), "/proc/1/mem"))
+    source, target = str(lab.source), str(lab.target)
+    if rng.random() < 0.2:
+        damage, source, target = rng.choice(
+            ((f"from {odd!r}", odd, target), (f"to {odd!r}", source, odd) if odd else ("", odd, target))
+        )
+    edit = ["modify-pipeline-config", f"--pipeline-config-path={source}", f"--save-path={target}"]
+    look = ["check", str(lab.model), f"--pipeline-config={source}"]
+    given = rng.choice(([*edit, f"--learning-rate={rate}"], look))
+
+    def run() -> None:
+        lab.source.write_bytes(damaged)
+        _cli(given)
+
+    return Case(f"editor {given[0]}", damage, run)
+
+
+def _cli(given: list[str]) -> None:
+    """Raises EasyRecAutoMLError with all that was said when the command does not succeed."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            code = cli(given)
+        except SystemExit as error:  # argparse
+            code = int(error.code or 0)
+    if code:
+        raise EasyRecAutoMLError(said.getvalue())
 
 
 def check(lab: Lab, case: Case, findings: Findings) -> None:
@@ -390,6 +517,7 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
+    logging.disable(logging.ERROR)  # what the inputs make the code say is not the point
     with tempfile.TemporaryDirectory() as folder:
         findings = run(arguments.cases, arguments.seed, Path(folder))
     print(f"{'what':40} refused accepted")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 _LONGEST_LINE = 2000
+_MOST_LISTED = 50
 
 
 class EasyRecAutoMLError(Exception):
@@ -95,10 +96,13 @@ class SearchSpaceError(ConfigError):
 
 
 class ProblemsError(ConfigError):
-    """Several problems, reported together so that one run shows all of them."""
+    """Several problems, reported together so that one run shows all of them (in words, the first fifty)."""
 
     def __init__(self, message: str, problems: Sequence[str], *, where: str = "", hint: str = "") -> None:
-        listed = "".join(f"\n  - {problem}" for problem in problems)
+        shown = [*problems[:_MOST_LISTED]]
+        if len(problems) > _MOST_LISTED:
+            shown.append(f"… and {len(problems) - _MOST_LISTED} more")
+        listed = "".join(f"\n  - {problem}" for problem in shown)
         super().__init__(f"{message}{listed}", where=where, hint=hint)
         self.problems = tuple(problems)
 

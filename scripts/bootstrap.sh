@@ -3,6 +3,13 @@
 
 say() { printf '%s\n' "$*" >&2; }
 
+asks_for_help() {
+    for argument in "$@"; do
+        case $argument in -h | --help) return 0 ;; esac
+    done
+    return 1
+}
+
 find_python() {
     for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 python3.10; do
         [ -n "$candidate" ] || continue

@@ -32,7 +32,7 @@ from include.experiments.report import Report, TrialRow
 from include.sandbox import Endpoints
 from include.search.trial import TrialState
 from include.store import ExperimentStore
-from scripts import sandbox_connections
+from scripts import demo_options, sandbox_connections
 from scripts.demo_finetune import finetune
 from scripts.local_airflow import ROOT, USER, AirflowDidNotStart, LocalAirflow
 
@@ -52,7 +52,7 @@ console = Console()
 
 
 def main() -> int:
-    arguments = _arguments()
+    arguments = demo_options.parser().parse_args()
     _end_on_signals()
     folder: Path = arguments.folder.resolve()
     if folder.exists():
@@ -81,17 +81,6 @@ def main() -> int:
 
 class SandboxDidNotStart(RuntimeError):
     """The sandbox process ended or did not answer; the message shows the end of its log."""
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="./demo", description=__doc__.splitlines()[0])
-    parser.add_argument("--exit", action="store_true", help="end at once instead of leaving the UI running")
-    parser.add_argument("--search-only", action="store_true", help="without the days of finetune after it")
-    parser.add_argument("--trials", type=int, default=16)
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--data", choices=["movielens", "synthetic"], default="movielens")
-    parser.add_argument("--folder", type=Path, default=ROOT / ".demo", help="made anew at each start")
-    return parser.parse_args()
 
 
 def _end_on_signals() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from include.adapters.connections import MaxComputeCredentials
 from include.errors import ConfigError
+from include.texts import local_path
 
 DEFAULT_PATH = Path("~/.odpscmd/odps_config.ini")
 _NEEDED = ("access_id", "access_key", "end_point", "project_name")
@@ -18,7 +19,7 @@ def load(path: Path) -> MaxComputeCredentials:
     Reads ``access_id``, ``access_key``, ``end_point``, ``project_name`` and ``sts_token``; other lines are
     odpscmd's business. Raises ConfigError, in which no line of the file is shown: it may hold a key.
     """
-    path = path.expanduser()
+    path = local_path(path)
     where = str(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")

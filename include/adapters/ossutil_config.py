@@ -8,6 +8,7 @@ from pathlib import Path
 
 from include.adapters.connections import OssCredentials
 from include.errors import ConfigError
+from include.texts import local_path
 
 DEFAULT_PATH = Path("~/.ossutilconfig")
 _SECTIONS = ("credentials", "default", "profile default")
@@ -22,7 +23,7 @@ def load(path: Path) -> OssCredentials:
     (of ``[default]`` for ossutil 2), in any case and spelling. Other sections and keys are ossutil's business.
     Raises ConfigError, in which no line of the file is shown: it may hold a key.
     """
-    path = path.expanduser()
+    path = local_path(path)
     where = str(path)
     values = _values(path)
     found = {name: values.get(name, "") for name in (*_NEEDED, "ststoken", "endpoint", "region")}

@@ -13,6 +13,7 @@ from typing import Any
 
 from include.errors import ConfigError
 from include.search.wording import nearest
+from include.texts import local_path
 
 _IMPORT = threading.RLock()
 
@@ -26,7 +27,7 @@ def load(code_directory: Path, class_name: str, *, provided: Mapping[str, Module
 
     Raises ConfigError when the folder, file or class isn't there or the file fails while it is imported.
     """
-    directory = code_directory.resolve()
+    directory = local_path(code_directory).resolve()
     module_name, _, attribute = class_name.rpartition(".")
     where = f"className {class_name} in {directory}"
     if not module_name:

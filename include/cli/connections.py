@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from include.cli.groups import Commands
 from include.errors import ConfigError
+from include.texts import file_bytes, utf8
 
 if TYPE_CHECKING:
     from include.jobs.ini import IniSecrets
@@ -61,7 +62,7 @@ def _import_connections(arguments: argparse.Namespace) -> None:
             f"Airflow did not take the connections {', '.join(missing)}; the ini was left as it is",
             hint="a connection's id may have letters, digits, '_', '-' and '.'",
         )
-    text = ini.read_bytes().decode("utf-8-sig")
+    text = utf8(file_bytes(ini), str(ini)).removeprefix("\ufeff")
     replacement = ini.with_name(ini.name + ".new")
     try:
         replacement.write_bytes(without_secrets(text).encode())

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from include.cli.groups import Commands
-from include.errors import ConfigError, EasyRecAutoMLError, ProblemsError
+from include.errors import EasyRecAutoMLError, ProblemsError
+from include.texts import file_bytes, utf8
 
 
 def add_to(commands: Commands) -> None:
@@ -64,10 +65,8 @@ def _check_search(folder: Path, arguments: argparse.Namespace) -> str:
     for note in (*plan.search.notes, *plan.job.warnings):
         print(f"note: {note}")
     if arguments.pipeline_config is not None:
-        try:
-            text = arguments.pipeline_config.read_text(encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"can't be read: {error}", where=str(arguments.pipeline_config)) from error
+        path: Path = arguments.pipeline_config
+        text = utf8(file_bytes(path), str(path))
         found = dry_run(plan.with_pipeline_config(text))
         for notice in (p for p in found if not p.fatal):
             print(f"note: {notice}")

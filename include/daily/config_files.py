@@ -9,6 +9,7 @@ from pathlib import Path
 
 from include.errors import ConfigError
 from include.ports import ObjectStore
+from include.texts import file_bytes, local_path, utf8
 
 
 class ConfigFiles:
@@ -19,13 +20,8 @@ class ConfigFiles:
 
     def read(self, location: str) -> str:
         """Raises NotFoundError, or ConfigError for what can't be read or is no text in UTF-8."""
-        try:
-            data = self._oss().read(location) if _is_oss(location) else _local(location).read_bytes()
-            return data.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"not UTF-8 text (byte {error.start})", where=location) from None
-        except OSError as error:
-            raise ConfigError(f"can't be read: {error.strerror}", where=location) from error
+        data = self._oss().read(location) if _is_oss(location) else file_bytes(Path(location))
+        return utf8(data, location)
 
     def write(self, location: str, text: str) -> None:
         """The whole text or nothing: one PUT, or a file that takes the place of the old one at once."""
@@ -33,7 +29,7 @@ class ConfigFiles:
             self._oss().write(location, text.encode())
             return
         try:
-            _replace(_local(location).resolve(), text.encode())
+            _replace(local_path(location).resolve(), text.encode())
         except OSError as error:
             raise ConfigError(f"can't be written: {error.strerror}", where=location) from error
 
@@ -44,10 +40,6 @@ class ConfigFiles:
 
 def _is_oss(location: str) -> bool:
     return location.startswith("oss://")
-
-
-def _local(location: str) -> Path:
-    return Path(location).expanduser()
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -19,6 +19,7 @@ from include.finetune.learning_rate import rate_at
 from include.finetune.settings import BEGIN, FinetuneSettings
 from include.ports import ObjectStore
 from include.store import Chain, Experiment, ExperimentState, Origin, Result
+from include.texts import utf8
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ def handed_over(objects: ObjectStore, path: str) -> tuple[float, ...]:
     """
     checkpoint = find_checkpoint(objects, path)
     saved_url = names.saved_pipeline_config(checkpoint.model_dir)
-    rates = tuple(rate_at(objects.read(saved_url).decode("utf-8"), checkpoint.step))
+    rates = tuple(rate_at(utf8(objects.read(saved_url), saved_url), checkpoint.step))
     shown = ", ".join(f"{rate:g}" for rate in rates)
     if any(rate <= 0 for rate in rates):
         raise ConfigError(

@@ -20,7 +20,7 @@ from include.errors import (
     StateError,
 )
 from include.experiments.chain_plan import plan_of
-from include.experiments.opening import MOST_TRIALS
+from include.experiments.opening import MOST_TRIALS, check_number
 from include.experiments.services import utc_now
 from include.names import StepId
 from include.ports import Workflow
@@ -137,6 +137,7 @@ def extend(control: Control, experiment_id: str, trials: int) -> Outcome:
 def add_trials(control: Control, experiment_id: str, given: Sequence[Mapping[str, Any]]) -> Outcome:
     """Trials with given parameters: points of the search space. Raises ProblemsError with all that is wrong."""
     experiment = search(control.store, experiment_id)
+    check_number(len(given))
     problems = [] if given else ["no parameters were given"]
     for number, parameters in enumerate(given):
         problems += [f"parameters {number}: {p}" for p in outside(experiment, parameters)]
@@ -231,6 +232,7 @@ def forget_lost_requests(control: Control, experiment_id: str) -> None:
 def _with_parameters(
     control: Control, experiment_id: str, kind: str, given: Sequence[Mapping[str, Any]]
 ) -> Outcome:
+    check_number(len(given))
     conf = {"trials": len(given), "custom_parameters": [dict(p) for p in given]}
     return _run(control, experiment_id, kind, conf)
 

@@ -45,6 +45,12 @@ class Opened:
     notes: tuple[str, ...]
 
 
+def check_number(trials: int) -> None:
+    """Raises ConfigError for more trials than one DAG run can have."""
+    if trials > MOST_TRIALS:
+        raise ConfigError(f"{trials} trials are too many for one DAG run", hint=f"give at most {MOST_TRIALS}")
+
+
 def settings_of(
     store: ExperimentStore, plan: Plan, request: OpenRequest, *, dag_id: str, run_id: str
 ) -> ModelSettings:
@@ -79,10 +85,10 @@ def open_experiment(
     known = _known(store, experiment_id)
     running = plan if known is None else plan_of(known.snapshot)
     trials = request.trials if request.trials is not None else running.search.max_trials or DEFAULT_TRIALS
-    checked = check_search(services, plan, running, request.custom_parameters, baseline=request.baseline)
+    checked, too_many = _checked(services, plan, running, request, trials)
     problems = [
         *_seed_problems(request),
-        *_number_problems(trials, request),
+        *too_many,
         *checked.problems,
         *further_problems,
     ]
@@ -139,8 +145,8 @@ def _extend(
     if trials < 1:
         raise ConfigError("how many more trials?", where="trials", hint="give trials or custom parameters")
     kept = plan_of(experiment.snapshot)
-    checked = check_search(services, plan, kept, request.custom_parameters, baseline=request.baseline)
-    problems = [*_number_problems(trials, request), *checked.problems, *further_problems]
+    checked, too_many = _checked(services, plan, kept, request, trials)
+    problems = [*too_many, *checked.problems, *further_problems]
     if problems:
         raise ProblemsError(f"experiment {experiment.id} can't be extended; nothing was submitted", problems)
     assignments = _assignments(experiment.id, trials, request)
@@ -150,6 +156,15 @@ def _extend(
     return Opened(extended, assignments, (*checked.notes, *_outdated(plan, kept)))
 
 
+def _checked(
+    services: Services, folder: Plan, plan: Plan, request: OpenRequest, trials: int
+) -> tuple[Checked, list[str]]:
+    """What the checks found, and whether there are too many trials: each that is given is rendered, but not then."""
+    too_many = _number_problems(trials, request)
+    given = () if too_many else request.custom_parameters
+    return check_search(services, folder, plan, given, baseline=request.baseline), too_many
+
+
 def _seed_problems(request: OpenRequest) -> list[str]:
     if request.seed is None or 0 <= request.seed < 2**63:
         return []
@@ -157,13 +172,12 @@ def _seed_problems(request: OpenRequest) -> list[str]:
 
 
 def _number_problems(trials: int, request: OpenRequest) -> list[str]:
-    wanted = max(trials, len(request.custom_parameters))
-    if wanted <= MOST_TRIALS:
-        return []
-    return [
-        f"{wanted} trials are too many for one DAG run: give at most {MOST_TRIALS} in the form's field trials "
-        "(or as maxTrialNumber), and extend the experiment later"
-    ]
+    try:
+        check_number(max(trials, len(request.custom_parameters)))
+    except ConfigError as error:
+        where = "in the form's field trials (or as maxTrialNumber), and extend the experiment later"
+        return [f"{error.message}: {error.hint} {where}"]
+    return []
 
 
 def _known(store: ExperimentStore, experiment_id: str) -> Experiment | None:

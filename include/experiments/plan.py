@@ -32,6 +32,7 @@ from include.search import space as search_space
 from include.search.config import SearchConfig
 from include.search.space import SearchSpace
 from include.store import Result
+from include.texts import file_text
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -72,10 +73,7 @@ class Plan:
         texts: dict[str, str] = {}
 
         def read(path: Path, name: str) -> str:
-            try:
-                texts[name] = path.read_text(encoding="utf-8-sig")
-            except (OSError, UnicodeDecodeError) as error:
-                raise ConfigError(f"can't be read: {error}", where=str(path)) from error
+            texts[name] = file_text(path)
             return texts[name]
 
         settings, search, job, space = ModelSettings(), None, None, None

@@ -26,6 +26,7 @@ from include.experiments.services import Services
 from include.names import StepId
 from include.pipeline_config import Problem, check_edits, fg_json_path
 from include.store.values import refuse_secrets
+from include.texts import utf8
 
 _TABLE_KEYS = ("train_tables", "eval_tables", "tables", "boundary_table")
 
@@ -130,10 +131,7 @@ def _config_text(services: Services, plan: Plan) -> str:
     kept = plan.pipeline_config
     if kept and not plan.sends_edits:
         return kept
-    try:
-        text = services.objects.read(plan.config_url).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError("not a text file in UTF-8") from error
+    text = utf8(services.objects.read(plan.config_url), plan.config_url)
     if kept and text != kept:
         raise ConfigError(
             "the file was changed since the experiment was opened: further trials could not be compared",

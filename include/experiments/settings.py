@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from include.errors import ConfigError, ProblemsError
+from include.errors import ProblemsError
 from include.finetune.settings import FinetuneSettings, GateRules
 from include.notices import TOPICS, Topic
 from include.search import yaml_document
+from include.texts import file_text
 
 Hours = Annotated[float, Field(gt=0, le=24 * 365)]
 
@@ -90,11 +91,7 @@ _SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
 
 def load(path: Path) -> ModelSettings:
     """Read ``model.yml``; see ``parse``."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"can't be read: {error}", where=str(path)) from error
-    return parse(text, str(path))
+    return parse(file_text(path), str(path))
 
 
 def parse(text: str, where: str) -> ModelSettings:

@@ -24,6 +24,7 @@ from include.metrics.objective import Objective
 from include.ports import Decision, JobState, JobStatus
 from include.search.trial import TrialState
 from include.store import ExperimentState, RecordedResult, Result, Step, StepState, Trial
+from include.texts import utf8
 
 log = logging.getLogger(__name__)
 
@@ -165,8 +166,9 @@ class TrialWatcher:
 
     def _check_saved_config(self, trial: Trial, step: Step) -> None:
         """Compare the config that EasyRec saved with the one that was meant (reference section 4)."""
+        url = names.saved_pipeline_config(step.model_dir)
         try:
-            saved = self._services.objects.read(names.saved_pipeline_config(step.model_dir)).decode()
+            saved = utf8(self._services.objects.read(url), url)
         except NotFoundError:
             return  # not written yet: looked at again with the next results
         self._config_checked = True

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from include.errors import ConfigEditError
 from include.pipeline_config import values_at
 from include.pipeline_config.fields import table
-from include.pipeline_config.values import zero
+from include.pipeline_config.values import RawLiteral, zero
 
 Fields = Mapping[str, Any]
 
@@ -24,6 +25,8 @@ _PATHS = (
     "data_config.auto_expand_input_fields;fg_json_path"
 )
 _GROWS = "as many as there are keys"
+_MOST_EXPANDED, _DIGITS = 10_000, 9
+"""Fields of one ``field[1-3]``, and digits of each number."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class Config:
 
 
 def read(text: str) -> Config:
-    """Raises ConfigEditError when the text can't be read."""
+    """Raises ConfigEditError when the text can't be read, or a ``${variable}`` stands where a size is needed."""
     model, optimizers, features, features_v2, auto_expand, fg_path = values_at(
         text, _PATHS, allow_unknown_fields=True
     )
@@ -121,11 +124,17 @@ def read(text: str) -> Config:
 
 
 def expanded(name: str) -> list[str]:
-    """``field[1-3]`` as field1, field2, field3, which is how EasyRec reads it; any other name alone."""
+    """``field[1-3]`` as field1, field2, field3, which is how EasyRec reads it; any other name alone.
+
+    Raises ConfigEditError for a range that nobody means.
+    """
     found = _RANGE.match(name)
     if found is None:
         return [name]
-    return [f"{found[1]}{number}" for number in range(int(found[2]), int(found[3]) + 1)]
+    stem, first, last = found.groups()
+    if max(len(first), len(last)) > _DIGITS or len(range(int(first), int(last))) >= _MOST_EXPANDED:
+        raise ConfigEditError(f"more than {_MOST_EXPANDED} fields: {name!r}")
+    return [f"{stem}{number}" for number in range(int(first), int(last) + 1)]
 
 
 # Groups
@@ -191,7 +200,7 @@ class _Feature:
             table=shared_table if column and shared_table else column,
             storage=f"by key, in {parts} parts" if self.grows else "whole",
             rows=rows,
-            columns=self.value("embedding_dim"),
+            columns=self.number("embedding_dim"),
             keyed_by=keyed_by,
             meaning=tuple(meaning),
             inputs=tuple(self.value("input_names")),
@@ -202,6 +211,17 @@ class _Feature:
     def value(self, field: str) -> Any:
         spec = table().messages["FeatureConfig"][field]
         return self.fields.get(field, [] if spec.repeated else zero(spec, table()))
+
+    def number(self, field: str) -> Any:
+        """As ``value``, of a size. Raises ConfigEditError when it is not known here."""
+        return self._known(field, self.value(field))
+
+    def _known(self, field: str, value: Any) -> Any:
+        if isinstance(value, RawLiteral):
+            raise ConfigEditError(
+                f"{field} of feature {self.name} is {value}: shapes can't be compared without its value"
+            )
+        return value
 
     def column(self) -> tuple[str, int | str, str, Sequence[Any]]:
         """Name of the column, rows of its table, how they are found and what they stand for."""
@@ -220,8 +240,8 @@ class _Feature:
         return name, rows, keyed_by, meaning
 
     def _ids(self) -> tuple[int | str, str, Sequence[Any]]:
-        if self.value("hash_bucket_size") > 0:
-            return _GROWS if self.grows else self.value("hash_bucket_size"), "hash", ()
+        if (size := self.number("hash_bucket_size")) > 0:
+            return _GROWS if self.grows else size, "hash", ()
         if words := self.value("vocab_list"):
             return len(words), "vocab_list", words
         if file := self.value("vocab_file"):
@@ -229,10 +249,10 @@ class _Feature:
         return _GROWS if self.grows else self.value("num_buckets"), "number", ()
 
     def _numbers(self) -> tuple[str, int | str, str, Sequence[Any]]:
-        size = 1 if self.is_sequence else self.value("raw_input_dim")
-        if bounds := sorted(self.value("boundaries")):
+        size = 1 if self.is_sequence else self.number("raw_input_dim")
+        if bounds := sorted(self._known("boundaries", bound) for bound in self.value("boundaries")):
             return f"{self.name}_bucketized", (len(bounds) + 1) * size, "boundaries", bounds
-        count, low, high = self.value("num_buckets"), self.value("min_val"), self.value("max_val")
+        count, low, high = (self.number(field) for field in ("num_buckets", "min_val", "max_val"))
         if count > 1 and high > low:
             return f"{self.name}_bucketized", (count + 1) * size, "boundaries", (low, high)
         return f"{self.name}_raw_proj", self.value("raw_input_dim"), "position", ()
@@ -242,10 +262,10 @@ class _Feature:
             return None
         combiner: Fields = (self.value("sequence_combiner") if self.is_sequence else {}) or {}
         if cnn := combiner.get("text_cnn"):
-            layers = cnn.get("mlp", {}).get("hidden_units", [])
-            return int(layers[-1] if layers else sum(cnn.get("num_filters", [])))
-        if self.kind != "ExprFeature" and (columns := self.value("embedding_dim")):
+            layers = cnn.get("mlp", {}).get("hidden_units", [])[-1:] or cnn.get("num_filters", [])
+            return sum(int(self._known("sequence_combiner", units)) for units in layers)
+        if self.kind != "ExprFeature" and (columns := self.number("embedding_dim")):
             return int(columns)
         if self.is_sequence:
-            return int(self.value("sequence_length"))
-        return 1 if self.kind == "ExprFeature" else int(self.value("raw_input_dim"))
+            return int(self.number("sequence_length"))
+        return 1 if self.kind == "ExprFeature" else int(self.number("raw_input_dim"))

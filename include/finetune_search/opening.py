@@ -18,6 +18,7 @@ from include.finetune import calendar
 from include.finetune.shapes import ShapeChange, ShapeKey, shape_changes, shape_keys
 from include.pipeline_config import fg_json_path
 from include.store import DayState, ExperimentStore, Origin, current_days
+from include.texts import utf8
 
 
 def open_finetune_search(
@@ -137,11 +138,15 @@ def _starting(services: Services, plan: ChainPlan) -> ChainPlan:
 
 def _shapes(services: Services, plan: ChainPlan) -> tuple[list[str], list[str]]:
     """Problems and notes: what would not fit the checkpoint's variables (reference R28)."""
-    with contextlib.suppress(NotFoundError, ConfigError, UnicodeDecodeError):  # check_search says so
-        text = services.objects.read(plan.config_url).decode("utf-8")
-        trained_in = plan.checkpoint.rpartition("/")[0]
-        trained = services.objects.read(names.saved_pipeline_config(trained_in)).decode("utf-8")
-        return _compared(plan.with_pipeline_config(text), trained)
+    with contextlib.suppress(NotFoundError, ConfigError):  # check_search says so
+        text = utf8(services.objects.read(plan.config_url), plan.config_url)
+        saved = names.saved_pipeline_config(plan.checkpoint.rpartition("/")[0])
+        body = services.objects.read(saved)
+        problems: list[str] = []
+        with _listed(problems):
+            trained = utf8(body, saved)
+            return _compared(plan.with_pipeline_config(text), trained)
+        return problems, []
     return [], []
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from include.errors import ConfigError, ProblemsError
 from include.jobs._text import holds_secret, is_secret_name, nearest
 from include.jobs.checks import check_command, check_parameters
+from include.texts import file_text
 
 _SECTIONS: dict[str, tuple[str, ...]] = {
     "oss_config": ("endpoint",),
@@ -87,7 +88,7 @@ class _Entry:
 
 def load(path: Path | str, *, for_search: bool = True) -> JobConfig:
     """Read and check an ini file; see ``parse``."""
-    return parse(_read(Path(path)), path, for_search=for_search)
+    return parse(file_text(Path(path)), path, for_search=for_search)
 
 
 def parse(text: str, path: Path | str, *, for_search: bool = True) -> JobConfig:
@@ -167,7 +168,7 @@ def read_secrets(path: Path | str) -> IniSecrets:
     Raises ConfigError when the file can't be read or two sections hold different keys.
     """
     path = Path(path)
-    entries, _ = _scan(_read(path))
+    entries, _ = _scan(file_text(path))
     found: dict[str, str] = {}
     for entry in entries:
         if not is_secret_name(entry.key):
@@ -196,17 +197,6 @@ def without_secrets(text: str) -> str:
         if not (equals and is_secret_name(key.strip())):
             kept.append(line)
     return "".join(kept)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError(f"can't be read: {error.strerror}", where=str(path)) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"not UTF-8 text (byte {error.start})", where=str(path), hint="save the file as UTF-8"
-        ) from None
 
 
 def _scan(text: str) -> tuple[list[_Entry], list[str]]:

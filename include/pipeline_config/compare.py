@@ -41,8 +41,8 @@ def _read(view: View, target: Target) -> Any:
 
 
 def _item(view: View, item: Scalar | Body, spec: FieldSpec) -> Any:
-    if isinstance(item, Body):
-        return _fields(view, Place(spec.type, (item,)))
+    if spec.is_message or (spec.kind == "unknown" and isinstance(item, Body)):
+        return _fields(view, Place(spec.type, (view.body(item, spec),)))
     return view.scalar(item, spec)
 
 

@@ -20,6 +20,7 @@ from include.search.assessors import MODES
 from include.search.space import SearchSpace
 from include.search.trial_command import BEGIN, TrialCommand
 from include.search.wording import nearest
+from include.texts import file_text
 
 DEFAULT_TUNER = "TPE"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -72,11 +73,7 @@ class SearchConfig:
 def load(path: str | Path) -> SearchConfig:
     """Read a file; ConfigError when it can't be read, else as ``parse``."""
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"can't be read: {error}", where=str(path)) from error
-    return parse(text, path)
+    return parse(file_text(path), path)
 
 
 def parse(text: str, path: str | Path) -> SearchConfig:

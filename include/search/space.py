@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from include.errors import ConfigError, ProblemsError, SearchSpaceError
+from include.errors import ProblemsError, SearchSpaceError
 from include.search import lenient_json
 from include.search.domains import (
     ARGUMENTS,
@@ -25,6 +25,7 @@ from include.search.domains import (
     contains_all,
 )
 from include.search.wording import canonical, nearest
+from include.texts import file_text
 
 COMBINED = "combine_params"
 """The one key of a space for the Batch tuner: a choice of complete parameter sets."""
@@ -113,11 +114,7 @@ class SearchSpace(Mapping[str, Mapping[str, Any]]):
 
 def load(path: str | Path) -> SearchSpace:
     """Read a file; ConfigError when it can't be read, else as ``parse``."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the search space can't be read: {error}", where=str(path)) from error
-    return parse(text, path)
+    return parse(file_text(Path(path)), path)
 
 
 def parse(text: str, where: str | Path) -> SearchSpace:

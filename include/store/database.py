@@ -189,6 +189,9 @@ class _translated:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, exc.SQLAlchemyError):
             raise _translate(error, self._url.render_as_string(hide_password=True)) from error
+        # What drivers say of text that they can't send: half a surrogate pair, a zero byte.
+        if isinstance(error, UnicodeEncodeError) or (isinstance(error, ValueError) and "NUL" in str(error)):
+            raise ConfigError(f"no name in the store can be so: {error}") from error
 
 
 def _translate(error: exc.SQLAlchemyError, where: str) -> EasyRecAutoMLError:

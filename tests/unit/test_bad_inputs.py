@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks import bad_inputs
 from include.errors import ConfigError, NotFoundError, ProblemsError
 from include.experiments import settings
-from include.experiments.control import Control, clone_trial
+from include.experiments.control import Control, add_trials, clone_trial, retry_failed
 from include.experiments.limits import duration
+from include.experiments.plan import Plan
 from include.jobs.edits import parse_edits
+from include.search.trial import TrialState
+from include.store import ExperimentStore
 from tests.support.fakes import MemoryWorkflow
 
 
@@ -60,9 +64,49 @@ def test_a_limit_beyond_what_airflow_and_the_calendar_take_is_refused(lab_of_sea
     assert lab_of_search.touched() == ""
 
 
-def test_more_parameter_sets_than_a_run_can_have_are_refused(lab_of_search):
+@pytest.fixture
+def rendered(monkeypatch):
+    """Every set of parameters that a plan has rendered, in order."""
+    seen = []
+    render = Plan.render_trial
+    monkeypatch.setattr(
+        Plan, "render_trial", lambda plan, step, p: (seen.append(p), render(plan, step, p))[1]
+    )
+    return seen
+
+
+MANY = ({"train_config.num_steps": 10},) * 1001
+
+
+def test_more_parameter_sets_than_a_run_can_have_are_refused_before_they_are_rendered(
+    lab_of_search, rendered
+):
     with pytest.raises(ProblemsError, match="1001 trials are too many"):
-        lab_of_search.open(custom_parameters=({"train_config.num_steps": 10},) * 1001)
+        lab_of_search.open(custom_parameters=MANY)
+    assert len(rendered) <= 1  # one suggestion of the tuner
+
+    experiment = lab_of_search.open()
+    rendered.clear()
+    with pytest.raises(ProblemsError, match="1001 trials are too many"):
+        lab_of_search.open(extend=experiment, custom_parameters=MANY)
+    with pytest.raises(ConfigError, match="1001 trials are too many"):
+        add_trials(Control(lab_of_search.store, MemoryWorkflow(), "test"), experiment, MANY)
+    assert len(rendered) <= 1
+
+
+def test_more_failed_trials_than_a_run_can_have_are_not_repeated_in_one(lab_of_search, monkeypatch):
+    experiment = lab_of_search.open()
+    failed = [SimpleNamespace(number=n, state=TrialState.FAILED, parameters={}) for n in range(1001)]
+    monkeypatch.setattr(ExperimentStore, "trials", lambda *_: failed)
+    with pytest.raises(ConfigError, match="1001 trials are too many"):
+        retry_failed(Control(lab_of_search.store, MemoryWorkflow(), "test"), experiment)
+    assert lab_of_search.store.waiting_requests(experiment) == []
+
+
+def test_of_very_many_problems_the_first_are_listed():
+    error = ProblemsError("wrong", [f"problem {n}" for n in range(1000)])
+    assert str(error).endswith("problem 49\n  - … and 950 more")
+    assert len(error.problems) == 1000
 
 
 @pytest.mark.parametrize(

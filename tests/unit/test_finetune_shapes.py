@@ -432,6 +432,31 @@ def test_a_text_that_can_not_be_read_says_where() -> None:
         shape_keys([], "model_config {")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('feature_names: ["user",', 'feature_names: [{ a: 1 }, "user",', "'feature_names' takes a string"),
+        ('input_names: "item"', "input_names { a: 1 }", "'input_names' takes a string"),
+        ("hidden_units: [16, 8]", "hidden_units: [16, { a: 1 }]", "'hidden_units' takes a uint32"),
+        ('task_towers { tower_name: "like"', 'task_towers: "x" task_towers {', "'task_towers' is a message"),
+        ("model_config {", "feature_configs: 1 model_config {", "'feature_configs' is a message"),
+        ("feature_groups {", 'feature_groups: "x" feature_groups {', "'feature_groups' is a message"),
+        ("embedding_dim: 16", "embedding_dim: ${x}", r"embedding_dim of feature user is \$\{x\}"),
+        ("bucket_size: 300", "bucket_size: ${x}", r"hash_bucket_size of feature user is \$\{x\}"),
+        ("boundaries: [20,", "boundaries: [${x},", r"boundaries of feature age is \$\{x\}"),
+        ('["user",', '["user[1-999999999999]",', "more than 10000 fields"),
+        ('["user",', f'["user[1-{"9" * 5000}]",', "more than 10000 fields"),
+        ('["user",', '["user[1-10001]",', "more than 10000 fields"),
+    ],
+)
+def test_a_value_that_its_field_cannot_hold_is_said(old: str, new: str, said: str) -> None:
+    damaged = CONFIG.replace(old, new, 1)
+    assert damaged != CONFIG
+    for before, after in ((CONFIG, damaged), (damaged, CONFIG)):
+        with pytest.raises(ConfigEditError, match=said):
+            shape_changes(before, after)
+
+
 # The sandbox's trainer builds real variables: it is the judge.
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, FastAPI, HTTPException, Request, status
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
@@ -30,6 +31,9 @@ _STATUS: tuple[tuple[type[EasyRecAutoMLError], int], ...] = (
     (RetryableError, status.HTTP_503_SERVICE_UNAVAILABLE),
 )
 
+_MOST_LISTED, _LONGEST_NAME = 10, 200
+"""Of what is wrong with a request."""
+
 LoggedIn = Annotated[Any, Depends(get_user)]
 
 
@@ -44,8 +48,10 @@ def make_app() -> FastAPI:
         openapi_url=None,
     )
     app.add_middleware(GZipMiddleware, minimum_size=2000)
+    app.middleware("http")(_whole_addresses)
     app.middleware("http")(_safe_headers)
     app.add_exception_handler(EasyRecAutoMLError, _explain)
+    app.add_exception_handler(RequestValidationError, _refuse)
     app.add_exception_handler(status.HTTP_401_UNAUTHORIZED, _log_in)
     app.mount("/static/plotly", StaticFiles(directory=_plotly()), name="plotly")
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
@@ -100,10 +106,34 @@ async def _safe_headers(request: Request, call_next: Any) -> Response:
     return answer
 
 
+async def _whole_addresses(request: Request, call_next: Any) -> Response:
+    """A zero byte is in no name, and a database refuses to look for one."""
+    if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:
+        return _answer(status.HTTP_400_BAD_REQUEST, "the address holds a zero byte")
+    answer: Response = await call_next(request)
+    return answer
+
+
 def _explain(_request: Request, error: Exception) -> JSONResponse:
     """Our errors in the words they carry."""
     code = next((code for kind, code in _STATUS if isinstance(error, kind)), 502)
-    return JSONResponse({"detail": str(error), "hint": getattr(error, "hint", "")}, status_code=code)
+    return _answer(code, str(error), getattr(error, "hint", ""))
+
+
+def _refuse(_request: Request, error: Exception) -> JSONResponse:
+    """A request of other fields or types, in words. What came is not repeated: JSON may not be able to hold it."""
+    assert isinstance(error, RequestValidationError)
+    wrong = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
+    shown = [f"{where[:_LONGEST_NAME]}: {message}" for where, message in wrong[:_MOST_LISTED]]
+    if len(wrong) > len(shown):
+        shown.append(f"and {len(wrong) - len(shown)} more")
+    return _answer(422, "; ".join(shown))
+
+
+def _answer(code: int, detail: str, hint: str = "") -> JSONResponse:
+    """``detail`` may quote what a request brought: half of a surrogate pair, which no answer can carry, too."""
+    texts = {"detail": detail, "hint": hint}
+    return JSONResponse({k: text.encode("utf-8", "replace").decode() for k, text in texts.items()}, code)
 
 
 def _log_in(request: Request, error: Exception) -> Response:

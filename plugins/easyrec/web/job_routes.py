@@ -44,7 +44,7 @@ def events(found: Readable, number: int, store: Store) -> StreamingResponse:
     """The TensorBoard event files of the trial's newest job."""
     from easyrec.runtime import services_of_trial
 
-    steps = store.steps(found.id, number)
+    steps = store.steps(found.id, store.trial(found.id, number).number)
     if not steps:
         raise NotFoundError(f"trial {number} of {found.id} has no job yet", hint="wait until it is submitted")
     known, _ = services_of_trial(found.id, number, store)

@@ -74,7 +74,7 @@ def plot(
     store: Store,
     name: str,
     parameter: Annotated[list[str], Query()] = [],  # noqa: B006 (FastAPI copies it)
-    trials: Annotated[str, Query(pattern=r"^(\d+(,\d+)*)?$")] = "",
+    trials: Annotated[str, Query(pattern=r"^(\d{1,9}(,\d{1,9})*)?$")] = "",
 ) -> dict[str, Any]:
     """A plotly figure: best, intermediate, parallel, importance, slice, contour or timeline.
 
@@ -137,7 +137,12 @@ def run(dag_id: str, run_id: str, store: Store, rights: TheirRights) -> dict[str
 
 @router.get("/task")
 def task(
-    store: Store, rights: TheirRights, dag_id: str, run_id: str, task_id: str, map_index: int = -1
+    store: Store,
+    rights: TheirRights,
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    map_index: Annotated[int, Query(ge=-1, lt=2**31)] = -1,
 ) -> dict[str, Any]:
     """Experiment and number of the trial that a task instance runs."""
     rights.check_read(dag_id)

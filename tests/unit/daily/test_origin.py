@@ -208,6 +208,16 @@ class TestLearningRate:
 
         assert days.begin(1, start_from=start).learning_rate == pytest.approx([0.0005 * 0.7, 0.02], rel=1e-6)
 
+    def test_a_saved_config_that_is_no_text_is_refused_with_its_place(self, days):
+        days.set(learning_rate="handover")
+        start = days.checkpoint(OTHER)
+        days.services.objects.write(f"{OTHER}/pipeline.config", b"train_config {\xff}")
+
+        with pytest.raises(ConfigError, match=rf"{OTHER}/pipeline\.config: not UTF-8 text"):
+            days.begin(1, start_from=start)
+
+        assert days.store.chains() == []
+
     def test_a_training_that_ended_at_0_has_none_to_hand_over(self, days):
         days.set(learning_rate="handover")
         cosine = with_schedule(

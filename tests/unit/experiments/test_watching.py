@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 
 from include import names
-from include.errors import NoMoreTrials, RetryableError, StateError
+from include.errors import ConfigError, NoMoreTrials, RetryableError, StateError
 from include.search.trial import TrialState
 from include.store import ExperimentState, ExperimentStore, StepState
 
@@ -176,6 +176,15 @@ def test_a_config_that_easyrec_ran_as_meant_is_fine(running):
     running.objects.write(saved, running.plan.patched_config(parameters).encode())
 
     assert running.watcher().poll().state is TrialState.RUNNING
+
+
+def test_a_saved_config_that_is_no_text_is_said_with_its_place(running):
+    running.evaluate(running.job(), 10, **METRICS)
+    saved = names.saved_pipeline_config(running.job().payload.parameters["model_dir"])
+    running.objects.write(saved, b"train_config {\xff}")
+
+    with pytest.raises(ConfigError, match=r"pipeline\.config: not UTF-8 text"):
+        running.watcher().poll()
 
 
 def test_a_job_that_trains_too_long_is_stopped(running):

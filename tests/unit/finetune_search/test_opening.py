@@ -34,6 +34,19 @@ def test_a_search_over_shapes_is_refused(chains):
     assert chains.store.experiments() == []
 
 
+def test_a_saved_config_that_is_no_text_is_refused_though_no_rate_is_read_from_it(chains):
+    finetune = chains.plan.finetune.model_copy(
+        update={"learning_rate": "unchanged", "pipeline_config": "ini"}
+    )
+    chains.plan = replace(
+        chains.plan, settings=chains.plan.settings.model_copy(update={"finetune": finetune})
+    )
+    chains.objects.write(f"{ORIGIN}/pipeline.config", b"model_config {\xff}")
+    with pytest.raises(ProblemsError, match=rf"{ORIGIN}/pipeline\.config: not UTF-8 text"):
+        chains.open()
+    assert chains.store.experiments() == []
+
+
 def test_a_misspelt_key_is_refused(chains):
     bad = {"train_config.num_stepz": {"_type": "choice", "_value": [4, 8]}}
     chains.plan = replace(chains.plan, space=parse(json.dumps(bad), "space"))
