@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from airflow.sdk import DAG, Param
 
 from easyrec.docs import RECONCILE
-from easyrec.operators.reconcile import GRACE_MINUTES, ReconcileOperator
+from easyrec.operators.reconcile import GRACE_MINUTES, STOP_UNKNOWN, ReconcileOperator
 
 with DAG(
     dag_id="easyrec_reconcile",
@@ -20,7 +20,13 @@ with DAG(
     tags=["easyrec"],
     doc_md=RECONCILE,
     params={
-        GRACE_MINUTES: Param(2, type="number", minimum=0, title="Leave what changed in the last minutes")
+        GRACE_MINUTES: Param(2, type="number", minimum=0, title="Leave what changed in the last minutes"),
+        STOP_UNKNOWN: Param(
+            False,
+            type="boolean",
+            title="Also stop jobs that the store doesn't know",
+            description="After the store was restored from a backup. Never while a copy of it is in use elsewhere.",
+        ),
     },
 ) as dag:
     ReconcileOperator(task_id="reconcile")

@@ -2,7 +2,8 @@
 
 Safe to run at any time and again: an owner that may still be there, a task that was just cleared and
 anything that changed in the last two minutes are left for the next round. Jobs of another store's UUID are
-never touched.
+never touched, and those of ours that the store doesn't know only when a person wants it: they may be those of
+a store that this one is a copy of (adr 0008).
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class Reconciler:
     """One round over one store.
 
     ``services_of``: clients and plan of a trial, from what is recorded of it. ``projects``: where jobs of
-    this store may run.
+    this store may run. ``stop_unknown``: also stop jobs of our UUID that the store doesn't know.
     """
 
     def __init__(
@@ -116,7 +117,9 @@ class Reconciler:
         *,
         now: Callable[[], datetime] = utc_now,
         grace: timedelta = GRACE,
+        stop_unknown: bool = False,
     ) -> None:
+        self._stop_unknown = stop_unknown
         self._store = store
         self._tasks = tasks
         self._services_of = services_of
@@ -177,10 +180,10 @@ class Reconciler:
         stopped = []
         jobs = project.jobs.list_owned(store_uuid=self._store.uuid, since=since, unended=True)
         for job in jobs:
-            why = self._why_stray(job)
-            if not why:
-                continue
             with report.going_on(f"job {job.job_id} in project {project.name}"):
+                why = self._why_stray(job)
+                if not why:
+                    continue
                 project.jobs.stop(job.job_id)
                 finding = Finding(Done.STOPPED, project.name, f"job {job.job_id}", why)
                 report.add(finding)
@@ -188,12 +191,24 @@ class Reconciler:
         _tell(project.tell, project.name, stopped)
 
     def _why_stray(self, job: OwnedJob) -> str:
-        """Why nobody can own a job of ours that has not ended; empty when somebody may."""
+        """Why nobody can own a job of ours that has not ended; empty when somebody may.
+
+        Raises StateError for one that the store doesn't know, unless those are to be stopped.
+        """
         if job.started_at is None or not self._is_settled(job.started_at):
             return ""
         step = self._store.step_by_key(job.submission_key)
         if step is None:
-            return f"the store knows no submission key {job.submission_key}: was it restored from a backup?"
+            unknown = (
+                f"the store knows no submission key {job.submission_key}: was it restored from a backup?"
+            )
+            if not self._stop_unknown:
+                raise StateError(
+                    f"it runs on, for {unknown}",
+                    hint="if no other Airflow uses this store or a copy of it, trigger easyrec_reconcile with "
+                    "stop_unknown; else run python -m include.cli store separate on the copy",
+                )
+            return unknown
         if step.job_id not in (None, job.job_id):
             return f"a second job of one submission key; {step.job_id} is the one that is watched"
         ended = step.ended_at

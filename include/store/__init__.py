@@ -1,5 +1,6 @@
 """The experiment store on SQLite or Postgres (design section 3)."""
 
+from include.store.binding import Binding
 from include.store.daily_records import (
     Adoption,
     Chain,
@@ -35,6 +36,7 @@ __all__ = [
     "SEARCHES",
     "UNSET",
     "Adoption",
+    "Binding",
     "Chain",
     "Claim",
     "Day",

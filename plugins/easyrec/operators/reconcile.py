@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from include.store import ExperimentStore
 
 
-GRACE_MINUTES = "grace_minutes"
+GRACE_MINUTES, STOP_UNKNOWN = "grace_minutes", "stop_unknown"
 
 
 class ReconcileOperator(BaseOperator):
@@ -26,7 +26,7 @@ class ReconcileOperator(BaseOperator):
 
     Returns what was done, in words: ``stopped``, ``closed``, ``errors``. Fails when something could not be
     looked at or stopped; the next round tries again. The form's ``grace_minutes``: what changed later than so
-    long ago is left for the next round.
+    long ago is left for the next round. Its ``stop_unknown``: also stop jobs that the store doesn't know.
     """
 
     def execute(self, context: Context) -> dict[str, list[str]]:
@@ -40,9 +40,16 @@ class ReconcileOperator(BaseOperator):
 
         grace = timedelta(minutes=context["params"][GRACE_MINUTES])
         with fails_the_task():
-            store, report, tasks = runtime.open_store(), Report(), AirflowTasks()
+            store, report, tasks = runtime.own_store(), Report(), AirflowTasks()
             projects = list(_projects(store, report))
-            Reconciler(store, tasks, runtime.services_of_trial, projects, grace=grace).run(report)
+            Reconciler(
+                store,
+                tasks,
+                runtime.services_of_trial,
+                projects,
+                grace=grace,
+                stop_unknown=bool(context["params"].get(STOP_UNKNOWN)),
+            ).run(report)
             end_dead_runs(
                 store,
                 report,
