@@ -19,6 +19,7 @@ from typing import Protocol
 from include.errors import EasyRecAutoMLError, StateError, as_one
 from include.experiments.closing import publish_report
 from include.experiments.services import Services, utc_now
+from include.experiments.trial_job import RECONCILE
 from include.experiments.trial_plan import TrialPlan
 from include.experiments.unowned import Done, Finding, end_unowned
 from include.notices import Kind, Notice, Tell, tell_nobody
@@ -31,7 +32,6 @@ GRACE = timedelta(minutes=2)
 """What changed more recently is left alone: its owner may be at it right now."""
 _LOOK_BACK = timedelta(days=60)
 """Jobs that were started earlier are not looked for in the project's list."""
-BY = "reconcile"
 
 
 class Owner(enum.Enum):
@@ -230,7 +230,7 @@ class Reconciler:
         reason = f"its DAG run {named} ended without close_experiment"
         for run in runs or [experiment.run_id]:
             self._store.close_run(
-                experiment.id, run_id=run, state=ExperimentState.FAILED, reason=reason, by=BY
+                experiment.id, run_id=run, state=ExperimentState.FAILED, reason=reason, by=RECONCILE
             )
         report.add(Finding(Done.CLOSED, experiment.model, f"experiment {experiment.id} as FAILED", reason))
         if trials:
