@@ -44,6 +44,8 @@ def _adopt(arguments: argparse.Namespace) -> None:
         print(f"trial {trial.number} of {trial.experiment_id}, metric {trial.metric}:")
         for key, value in trial.parameters.items():
             print(f"  {key} = {value}")
+        for key, value in adoption.adopted_before(store, trial).items():
+            print(f"  {key} = {value} (adopted before that search)")
         confirm(f"every day of {plan.model} that begins from now on is trained with them", yes=arguments.yes)
         oss = objects(arguments.oss_config)
         adopted = adoption.adopt(store, oss, plan, trial, by=by, reason=reason)

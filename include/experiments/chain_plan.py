@@ -7,7 +7,7 @@ changed: days of a trial continue from each other, in model_dirs of their own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -45,6 +45,8 @@ class ChainPlan(Plan):
     """Exact prefix that the first day continues from; empty until the search is opened."""
     rates: tuple[float, ...] = ()
     """Learning rates handed over to every day, one per optimizer (or one for all); empty: left alone."""
+    adopted: Mapping[str, Any] = field(default_factory=dict)
+    """Edits that the model's daily finetune was trained with by adoption when the search was opened."""
     source: str = ""
     """URL of the pipeline config that is edited; empty: ``-Dconfig`` of the ini."""
 
@@ -67,6 +69,7 @@ class ChainPlan(Plan):
             "days": [day.isoformat() for day in self.days],
             "checkpoint": self.checkpoint,
             "rates": list(self.rates),
+            "adopted": dict(self.adopted),
             "source": self.source,
         }
 
@@ -77,6 +80,7 @@ class ChainPlan(Plan):
             days=tuple(date.fromisoformat(day) for day in snapshot["days"]),
             checkpoint=snapshot["checkpoint"],
             rates=tuple(snapshot["rates"]),
+            adopted=snapshot.get("adopted", {}),  # not in those of older versions
             source=snapshot["source"],
         )
 
@@ -141,15 +145,21 @@ class ChainPlan(Plan):
         return RenderedTrial(model_dir, rendered, (url, text))
 
     def day_config(self, day: date, parameters: Mapping[str, Any], checkpoint: str) -> str:
-        """The pipeline config of a day: the ini's edits, the rate handed over, then the trial's parameters.
+        """The pipeline config of a day: the ini's edits, the rate handed over, what was adopted, then the
+        trial's parameters.
 
-        In this order, so that a learning rate that is searched for wins over the one handed over.
+        In this order, as the daily run does it, so that a learning rate that is searched for wins over others.
         """
         text = self._edited(self._own(day))
         if self.rates:
             text = hand_over(text, self.rates[0] if len(self.rates) == 1 else list(self.rates)).text
-        edits = {**self._chosen(parameters), CHECKPOINT_KEY: checkpoint}
+        edits = {**self.trained_with(parameters), CHECKPOINT_KEY: checkpoint}
         return edit_text(text, edits, allow_unknown_fields=self.settings.allow_unknown_fields)
+
+    def trained_with(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The edits that win over the ini's and the rate handed over: adopted ones, then the trial's own."""
+        chosen = self._chosen(parameters)
+        return {**{key: value for key, value in self.adopted.items() if key not in chosen}, **chosen}
 
     def patched_config(self, parameters: Mapping[str, Any]) -> str:
         """What the last day is trained with, but for its checkpoint."""
@@ -158,19 +168,23 @@ class ChainPlan(Plan):
     def not_applied(self, parameters: Mapping[str, Any], saved_config: str, *, step: int = 0) -> list[str]:
         own = self._own(self.days[step])
         lost = overwritten_by_hand_over(own) if self.rates else []
-        edits = {**{k: v for k, v in own.items() if k not in lost}, **self._chosen(parameters)}
+        edits = {**{k: v for k, v in own.items() if k not in lost}, **self.trained_with(parameters)}
         return not_applied(saved_config, edits, self.settings.allow_unknown_fields)
 
     @property
-    def rate_notes(self) -> tuple[str, ...]:
-        """Which rates win: the searched ones over the one handed over."""
-        if not self.rates:
-            return ()
-        shown = ", ".join(f"{rate:g}" for rate in self.rates)
-        return tuple(
-            f"{key} is searched: it wins over the learning rate handed over ({shown})"
-            for key in overwritten_by_hand_over(dict.fromkeys(self.space))
-        )
+    def winner_notes(self) -> tuple[str, ...]:
+        """What wins over what: searched rates over the one handed over, searched values over adopted ones."""
+        notes = []
+        if self.adopted:
+            adopted = ", ".join(f"{key} = {value}" for key, value in self.adopted.items())
+            notes.append(f"every day is trained with what was adopted, below the trial's own: {adopted}")
+        if self.rates:
+            shown = ", ".join(f"{rate:g}" for rate in self.rates)
+            notes += [
+                f"{key} is searched: it wins over the learning rate handed over ({shown})"
+                for key in overwritten_by_hand_over(dict.fromkeys(self.space))
+            ]
+        return tuple(notes)
 
     def _own(self, day: date) -> dict[str, Any]:
         own = merge_edits(calendar.render(self.job.parameters.get(_EDITS, ""), day), {})

@@ -67,7 +67,7 @@ def open_finetune_search(
     opened = open_experiment(
         services, opened_with, request, dag_id=dag_id, run_id=run_id, by=by, further_problems=problems
     )
-    return dataclasses.replace(opened, notes=(*opened.notes, *plan.rate_notes, *notes))
+    return dataclasses.replace(opened, notes=(*opened.notes, *plan.winner_notes, *notes))
 
 
 def first_checkpoint(services: Services, plan: ChainPlan) -> tuple[Origin, str]:
@@ -135,9 +135,11 @@ def _starting(services: Services, plan: ChainPlan) -> tuple[ChainPlan, str]:
     origin, why = first_checkpoint(services, plan)
     setting = plan.finetune.learning_rate
     rates = origin.learning_rates if setting == "handover" else ()
+    adopted = services.store.adoption(plan.model)
     return dataclasses.replace(
         plan,
         checkpoint=origin.checkpoint,
+        adopted=adopted.edits if adopted is not None else {},
         rates=rates if isinstance(setting, str) else (setting,),
         source=origin.config_url if plan.finetune.pipeline_config == "origin" else "",
     ), why
