@@ -6,7 +6,8 @@ changed: days of a trial continue from each other, in model_dirs of their own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,12 +18,12 @@ from include.experiments.plan import Plan
 from include.experiments.trial_plan import RenderedTrial
 from include.experiments.verification import not_applied
 from include.finetune import calendar, placeholders
-from include.finetune.learning_rate import hand_over, overwritten_by_hand_over
+from include.finetune.learning_rate import first_rates, hand_over, overwritten_by_hand_over
 from include.finetune.settings import FinetuneSettings
 from include.jobs import payload
 from include.jobs.edits import CHECKPOINT_KEY, merge_edits
 from include.names import StepId
-from include.pipeline_config import edit_text
+from include.pipeline_config import edit_text, values_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -165,11 +166,31 @@ class ChainPlan(Plan):
         """What the last day is trained with, but for its checkpoint."""
         return self.day_config(self.days[-1], parameters, self.checkpoint)
 
-    def not_applied(self, parameters: Mapping[str, Any], saved_config: str, *, step: int = 0) -> list[str]:
+    def not_applied(
+        self,
+        parameters: Mapping[str, Any],
+        saved_config: str,
+        *,
+        step: int = 0,
+        sent: Callable[[], str] = lambda: "",
+    ) -> list[str]:
+        """Of edits, adopted and searched parameters, and of the checkpoint and the rates that were sent."""
         own = self._own(self.days[step])
         lost = overwritten_by_hand_over(own) if self.rates else []
         edits = {**{k: v for k, v in own.items() if k not in lost}, **self.trained_with(parameters)}
+        edits |= self._chain_edits(sent())
         return not_applied(saved_config, edits, self.settings.allow_unknown_fields)
+
+    def _chain_edits(self, sent: str) -> dict[str, Any]:
+        """What the chain decided in a config that was sent: the checkpoint, and the rates if any are handed over."""
+        if not sent:
+            return {}
+        allowed = self.settings.allow_unknown_fields
+        rates: dict[str, Any] = {}
+        if self.rates:
+            with contextlib.suppress(ConfigError):  # the trial's own parameters left no schedule that we know
+                rates = {**first_rates(sent)}
+        return {**rates, CHECKPOINT_KEY: values_at(sent, CHECKPOINT_KEY, allow_unknown_fields=allowed)[0]}
 
     @property
     def winner_notes(self) -> tuple[str, ...]:
