@@ -32,6 +32,8 @@ class Done(enum.Enum):
     """A job ran, and was stopped."""
     CLOSED = "closed"
     """It had ended; only its record was open."""
+    LEFT = "left"
+    """A person has to decide what becomes of it."""
 
 
 @dataclass(frozen=True)

@@ -178,5 +178,5 @@ def test_reconcile_of_a_separated_copy_touches_no_job_of_the_original(world: Wor
             stop_unknown=True,
         ).run()
 
-    assert report.as_dict() == {"stopped": [], "closed": [], "errors": []}
+    assert report.as_dict() == {"stopped": [], "closed": [], "left": [], "errors": []}
     assert len(running(ours)) == 2
