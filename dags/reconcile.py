@@ -29,4 +29,4 @@ with DAG(
         ),
     },
 ) as dag:
-    ReconcileOperator(task_id="reconcile")
+    ReconcileOperator(task_id="reconcile", retries=1, retry_delay=timedelta(seconds=30))
