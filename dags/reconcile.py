@@ -9,6 +9,7 @@ from airflow.sdk import DAG, Param
 from easyrec.docs import RECONCILE
 from easyrec.operators.reconcile import (
     GRACE_MINUTES,
+    STOP_UNKNOWN,
     ReconcileOperator,
     RunsThatGaveWayOperator,
     StartAgainOperator,
@@ -25,10 +26,16 @@ with DAG(
     tags=["easyrec"],
     doc_md=RECONCILE,
     params={
-        GRACE_MINUTES: Param(2, type="number", minimum=0, title="Leave what changed in the last minutes")
+        GRACE_MINUTES: Param(2, type="number", minimum=0, title="Leave what changed in the last minutes"),
+        STOP_UNKNOWN: Param(
+            False,
+            type="boolean",
+            title="Also stop jobs that the store doesn't know",
+            description="After the store was restored from a backup. Never while a copy of it is in use elsewhere.",
+        ),
     },
 ) as dag:
-    ReconcileOperator(task_id="reconcile")
+    ReconcileOperator(task_id="reconcile", retries=1, retry_delay=timedelta(seconds=30))
     gave_way = RunsThatGaveWayOperator(
         task_id="runs_that_gave_way", retries=2, retry_delay=timedelta(seconds=10)
     )

@@ -32,6 +32,7 @@ class Kind(Enum):
     PROMOTED = ("new model serves", "promotions")
     CHAIN_MENDED = ("an earlier day was trained anew", "promotions")
     ROLLED_BACK = ("rolled back", "promotions")
+    DAY_LEFT = ("a trained day waits for a person", "failures")
     UNOWNED_STOPPED = ("jobs that no task watched were stopped", "failures")
 
 

@@ -7,7 +7,18 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 
-from include.cli import adoption, configs, connections, control, daily, experiments, models, running, sandbox
+from include.cli import (
+    adoption,
+    configs,
+    connections,
+    control,
+    daily,
+    experiments,
+    models,
+    running,
+    sandbox,
+    store,
+)
 from include.errors import EasyRecAutoMLError
 
 _IMPOSSIBLE = re.compile("[\0\ud800-\udfff]")
@@ -41,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m include.cli", description="EasyRec AutoML on Airflow")
     parser.set_defaults(passes_rest_on=False)
     commands = parser.add_subparsers(required=True, metavar="command")
-    for group in (models, connections, configs, experiments, control, running, daily, adoption, sandbox):
+    groups = (models, connections, configs, experiments, control, running, daily, adoption, store, sandbox)
+    for group in groups:
         group.add_to(commands)
     return parser

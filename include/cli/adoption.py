@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from include.cli.groups import Commands, add_oss_option, add_store_option, objects, open_store, user
+from include.cli.groups import Commands, add_oss_option, add_store_option, confirm, objects, open_store, user
 from include.errors import ConfigError
 
 
@@ -38,23 +37,16 @@ def _adopt(arguments: argparse.Namespace) -> None:
     plan = FinetunePlan.load(arguments.folder.resolve())
     store, by, reason = open_store(arguments), user(), arguments.reason
     if arguments.none:
-        _confirm(f"days of {plan.model} are trained as before all adoptions", yes=arguments.yes)
+        confirm(f"days of {plan.model} are trained as before all adoptions", yes=arguments.yes)
         adopted = adoption.adopt_none(store, plan, by=by, reason=reason)
     else:
         trial = adoption.parameters_to_adopt(store, plan.model, arguments.experiment, arguments.trial)
         print(f"trial {trial.number} of {trial.experiment_id}, metric {trial.metric}:")
         for key, value in trial.parameters.items():
             print(f"  {key} = {value}")
-        _confirm(f"every day of {plan.model} that begins from now on is trained with them", yes=arguments.yes)
+        for key, value in adoption.adopted_before(store, trial).items():
+            print(f"  {key} = {value} (adopted before that search)")
+        confirm(f"every day of {plan.model} that begins from now on is trained with them", yes=arguments.yes)
         oss = objects(arguments.oss_config)
         adopted = adoption.adopt(store, oss, plan, trial, by=by, reason=reason)
     print(f"adoption {adopted.number} of {adopted.model} counts")
-
-
-def _confirm(what: str, *, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise ConfigError(f"nobody is here to confirm: {what}", hint="add --yes")
-    if input(f"From now on {what}. Go on? [y/N] ").strip().lower() not in ("y", "yes"):
-        raise ConfigError("not confirmed: nothing was changed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -64,6 +65,16 @@ def user() -> str:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):  # which one depends on Python's version
         raise ConfigError("this account has no name to record", hint="export LOGNAME=<your name>") from None
+
+
+def confirm(what: str, *, yes: bool) -> None:
+    """Ask the person at the terminal, unless ``yes``. Raises ConfigError when nobody agrees."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError(f"nobody is here to confirm: {what}", hint="add --yes")
+    if input(f"From now on {what}. Go on? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise ConfigError("not confirmed: nothing was changed")
 
 
 def _store_address(given: str | None) -> str:

@@ -11,7 +11,7 @@ from include.daily.origin import config_of_days, rate_of_days
 from include.daily.patching import patch_config
 from include.daily.plan import FinetunePlan
 from include.errors import ConfigError, NotFoundError
-from include.experiments.chain_plan import ChainPlan, plan_of
+from include.experiments.chain_plan import ChainPlan
 from include.experiments.closing import report_of_store
 from include.finetune.calendar import following
 from include.ports import ObjectStore
@@ -55,11 +55,12 @@ def adopt(
 ) -> Adoption:
     """Train every day that begins from now on with this trial's parameters. Doing it again changes nothing.
 
-    They are tried on the config of the chain's next day first. Raises ConfigError (and ProblemsError, for
-    shapes that the checkpoint fixes) when they don't fit it; nothing was recorded then.
+    With them counts what had been adopted before that search was opened, for the trial had it, too. They are
+    tried on the config of the chain's next day first. Raises ConfigError (and ProblemsError, for shapes that
+    the checkpoint fixes) when they don't fit it; nothing was recorded then.
     """
-    searched = plan_of(store.experiment(trial.experiment_id).snapshot)
-    edits = searched.space.edits(trial.parameters)
+    searched = ChainPlan.from_snapshot(store.experiment(trial.experiment_id).snapshot)
+    edits = searched.trained_with(trial.parameters)
     chain = store.current_chain(plan.model)
     if chain is None:
         _try_on_config(objects, plan, searched.step_name(searched.step_count - 1), edits)
@@ -68,6 +69,13 @@ def adopt(
     return store.adopt(
         plan.model, edits, experiment=trial.experiment_id, trial=trial.number, by=by, reason=reason
     )
+
+
+def adopted_before(store: ExperimentStore, trial: Trial) -> dict[str, object]:
+    """What a trial was trained with besides its parameters: edits that were adopted before its search."""
+    searched = ChainPlan.from_snapshot(store.experiment(trial.experiment_id).snapshot)
+    own = searched.space.edits(trial.parameters)
+    return {key: value for key, value in searched.trained_with(trial.parameters).items() if key not in own}
 
 
 def adopt_none(store: ExperimentStore, plan: FinetunePlan, *, by: str, reason: str) -> Adoption:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from include.daily.telling import WHAT_TO_DO_WITH_LEFT, day_left
 from include.experiments.reconcile import GRACE, Report
 from include.experiments.unowned import Done, Finding
+from include.notices import Tell, tell_nobody
 from include.store import DayState, ExperimentStore, Lease, RunKey
 
 _RECONCILE = RunKey("easyrec_reconcile", "reconcile")
@@ -23,12 +25,27 @@ def end_dead_runs(
     lease_is_dead: Callable[[Lease], bool],
     now: datetime,
     grace: timedelta = GRACE,
+    tell: Tell = tell_nobody,
 ) -> None:
     """End OPEN days of runs that are over as FAILED, then let others have their leases.
 
-    A TRAINED day is left: it has a model that a person may still promote. Adds to ``report``.
+    A TRAINED day is left, for a person may still promote its model; that is noted with the day, and told, once.
+    Adds to ``report``.
     """
-    for day in store.open_days():
+    for day in store.days_in(DayState.TRAINED):
+        with report.going_on(f"day {day.bizdate} of {day.model}"):
+            if now - (day.trained_at or day.begun_at) < grace or not is_over(day.run):
+                continue
+            chain = store.current_chain(day.model)
+            if chain is None or chain.id != day.chain_id:  # nothing waits for it, and it can't serve any more
+                continue
+            why = f"its DAG run {day.run.run_id} ended before it was promoted or refused"
+            if store.note_left(day.id, why):
+                report.add(
+                    Finding(Done.LEFT, day.model, f"day {day.bizdate}", f"{why}; {WHAT_TO_DO_WITH_LEFT}")
+                )
+                tell(day_left(day, why))
+    for day in store.days_in(DayState.OPEN):
         with report.going_on(f"day {day.bizdate} of {day.model}"):
             if now - day.begun_at < grace or not is_over(day.run):
                 continue

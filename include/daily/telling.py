@@ -10,6 +10,10 @@ from include.finetune.gate import Verdict
 from include.notices import Kind, Notice, number
 from include.store import Chain, Day, Promotion, RunKey
 
+WHAT_TO_DO_WITH_LEFT = (
+    "clear the failed task of its run, or promote it by hand (DAG promotion_<model>, or the command promote)"
+)
+
 
 def gate_refused(day: Day, verdict: Verdict, serving: Promotion | None) -> Notice:
     """The day's model does not serve; the one before does."""
@@ -93,6 +97,17 @@ def day_waits(model: str, bizdate: date, why: str, run: RunKey) -> Notice:
         title=bizdate.isoformat(),
         lines=(why, "to do: mend the earlier day; this one goes on by itself after that"),
         run=_run(run),
+    )
+
+
+def day_left(day: Day, why: str) -> Notice:
+    """It has a model, its run is over, and it was neither promoted nor refused: later days wait for it."""
+    return Notice(
+        Kind.DAY_LEFT,
+        day.model,
+        title=day.bizdate.isoformat(),
+        lines=(why, f"its model: {day.checkpoint_out}", f"to do: {WHAT_TO_DO_WITH_LEFT}"),
+        run=_run(day.run),
     )
 
 

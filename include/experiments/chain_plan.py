@@ -6,8 +6,9 @@ changed: days of a trial continue from each other, in model_dirs of their own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,12 +18,12 @@ from include.experiments.plan import Plan
 from include.experiments.trial_plan import RenderedTrial
 from include.experiments.verification import not_applied
 from include.finetune import calendar, placeholders
-from include.finetune.learning_rate import hand_over, overwritten_by_hand_over
+from include.finetune.learning_rate import first_rates, hand_over, overwritten_by_hand_over
 from include.finetune.settings import FinetuneSettings
 from include.jobs import payload
 from include.jobs.edits import CHECKPOINT_KEY, merge_edits
 from include.names import StepId
-from include.pipeline_config import edit_text
+from include.pipeline_config import edit_text, values_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +46,8 @@ class ChainPlan(Plan):
     """Exact prefix that the first day continues from; empty until the search is opened."""
     rates: tuple[float, ...] = ()
     """Learning rates handed over to every day, one per optimizer (or one for all); empty: left alone."""
+    adopted: Mapping[str, Any] = field(default_factory=dict)
+    """Edits that the model's daily finetune was trained with by adoption when the search was opened."""
     source: str = ""
     """URL of the pipeline config that is edited; empty: ``-Dconfig`` of the ini."""
 
@@ -67,6 +70,7 @@ class ChainPlan(Plan):
             "days": [day.isoformat() for day in self.days],
             "checkpoint": self.checkpoint,
             "rates": list(self.rates),
+            "adopted": dict(self.adopted),
             "source": self.source,
         }
 
@@ -77,6 +81,7 @@ class ChainPlan(Plan):
             days=tuple(date.fromisoformat(day) for day in snapshot["days"]),
             checkpoint=snapshot["checkpoint"],
             rates=tuple(snapshot["rates"]),
+            adopted=snapshot.get("adopted", {}),  # not in those of older versions
             source=snapshot["source"],
         )
 
@@ -141,36 +146,66 @@ class ChainPlan(Plan):
         return RenderedTrial(model_dir, rendered, (url, text))
 
     def day_config(self, day: date, parameters: Mapping[str, Any], checkpoint: str) -> str:
-        """The pipeline config of a day: the ini's edits, the rate handed over, then the trial's parameters.
+        """The pipeline config of a day: the ini's edits, the rate handed over, what was adopted, then the
+        trial's parameters.
 
-        In this order, so that a learning rate that is searched for wins over the one handed over.
+        In this order, as the daily run does it, so that a learning rate that is searched for wins over others.
         """
         text = self._edited(self._own(day))
         if self.rates:
             text = hand_over(text, self.rates[0] if len(self.rates) == 1 else list(self.rates)).text
-        edits = {**self._chosen(parameters), CHECKPOINT_KEY: checkpoint}
+        edits = {**self.trained_with(parameters), CHECKPOINT_KEY: checkpoint}
         return edit_text(text, edits, allow_unknown_fields=self.settings.allow_unknown_fields)
+
+    def trained_with(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The edits that win over the ini's and the rate handed over: adopted ones, then the trial's own."""
+        chosen = self._chosen(parameters)
+        return {**{key: value for key, value in self.adopted.items() if key not in chosen}, **chosen}
 
     def patched_config(self, parameters: Mapping[str, Any]) -> str:
         """What the last day is trained with, but for its checkpoint."""
         return self.day_config(self.days[-1], parameters, self.checkpoint)
 
-    def not_applied(self, parameters: Mapping[str, Any], saved_config: str, *, step: int = 0) -> list[str]:
+    def not_applied(
+        self,
+        parameters: Mapping[str, Any],
+        saved_config: str,
+        *,
+        step: int = 0,
+        sent: Callable[[], str] = lambda: "",
+    ) -> list[str]:
+        """Of edits, adopted and searched parameters, and of the checkpoint and the rates that were sent."""
         own = self._own(self.days[step])
         lost = overwritten_by_hand_over(own) if self.rates else []
-        edits = {**{k: v for k, v in own.items() if k not in lost}, **self._chosen(parameters)}
+        edits = {**{k: v for k, v in own.items() if k not in lost}, **self.trained_with(parameters)}
+        edits |= self._chain_edits(sent())
         return not_applied(saved_config, edits, self.settings.allow_unknown_fields)
 
+    def _chain_edits(self, sent: str) -> dict[str, Any]:
+        """What the chain decided in a config that was sent: the checkpoint, and the rates if any are handed over."""
+        if not sent:
+            return {}
+        allowed = self.settings.allow_unknown_fields
+        rates: dict[str, Any] = {}
+        if self.rates:
+            with contextlib.suppress(ConfigError):  # the trial's own parameters left no schedule that we know
+                rates = {**first_rates(sent)}
+        return {**rates, CHECKPOINT_KEY: values_at(sent, CHECKPOINT_KEY, allow_unknown_fields=allowed)[0]}
+
     @property
-    def rate_notes(self) -> tuple[str, ...]:
-        """Which rates win: the searched ones over the one handed over."""
-        if not self.rates:
-            return ()
-        shown = ", ".join(f"{rate:g}" for rate in self.rates)
-        return tuple(
-            f"{key} is searched: it wins over the learning rate handed over ({shown})"
-            for key in overwritten_by_hand_over(dict.fromkeys(self.space))
-        )
+    def winner_notes(self) -> tuple[str, ...]:
+        """What wins over what: searched rates over the one handed over, searched values over adopted ones."""
+        notes = []
+        if self.adopted:
+            adopted = ", ".join(f"{key} = {value}" for key, value in self.adopted.items())
+            notes.append(f"every day is trained with what was adopted, below the trial's own: {adopted}")
+        if self.rates:
+            shown = ", ".join(f"{rate:g}" for rate in self.rates)
+            notes += [
+                f"{key} is searched: it wins over the learning rate handed over ({shown})"
+                for key in overwritten_by_hand_over(dict.fromkeys(self.space))
+            ]
+        return tuple(notes)
 
     def _own(self, day: date) -> dict[str, Any]:
         own = merge_edits(calendar.render(self.job.parameters.get(_EDITS, ""), day), {})

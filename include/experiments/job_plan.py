@@ -7,7 +7,7 @@ Its experiment has the kind ``job`` and one trial, whose parameters are the whol
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -138,6 +138,7 @@ class JobPlan:
         saved_config: str,
         *,
         step: int = 0,  # noqa: ARG002
+        sent: Callable[[], str] = lambda: "",  # noqa: ARG002
     ) -> list[str]:
         return not_applied(saved_config, self.spec.edits, self.spec.allow_unknown_fields)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from datetime import datetime, timedelta
 
-from include.errors import ConfigError, ProblemsError, StateError
+from include.errors import ConfigError, ProblemsError
 from include.experiments.control import Control, forget_lost_requests, run_requested, search
 from include.experiments.opening import MOST_TRIALS
-from include.store import UNSET, Experiment
+from include.store import Experiment
 
 _MOST_HOURS = 24 * 365
 
@@ -39,34 +38,21 @@ def change_limits(
     if problems:
         raise ProblemsError(f"the limits of {experiment_id} were left as they are", problems)
     forget_lost_requests(control, experiment_id)
-    changed, notes = experiment, []
-    if not experiment.state.is_terminal:
-        work = store.work_in_progress(experiment_id)
-        most = math.inf if work.idle_tasks is None else experiment.asks + work.idle_tasks
-        # Runs that are still to open the experiment add their share themselves.
-        waiting = sum(r.trials for r in store.waiting_requests(experiment_id))
-        own = UNSET if trials is None else trials if trials <= most else max(1, int(most))
-        changed = store.set_limits(
-            experiment_id,
-            max_trials=own,
-            deadline=UNSET if hours is None else work.since + timedelta(hours=hours),
-            by=control.by,
-        )
-        notes = _notes(changed, control.now)
-        if trials is not None and waiting and trials <= most:
-            notes.append(f"runs that were asked for before bring {waiting} more trials on top")
-    elif hours is not None:
-        raise StateError(
-            f"{experiment_id} has ended ({experiment.state.value}): its duration no longer matters",
-            hint="extend it, or raise its maximum of trials",
-        )
-    if trials is not None and trials > experiment.asks:
-        request = store.request_trials_up_to(experiment_id, trials, by=control.by)
-        if request is not None:
-            run_requested(control, request)
-            notes.append(
-                f"run {request.run_id} was started for {request.trials} more trials: {trials} in all"
-            )
+    change = store.change_limits(
+        experiment_id, trials=trials, duration=None if hours is None else duration(hours), by=control.by
+    )
+    changed, request = change.experiment, change.request
+    notes = [] if changed.state.is_terminal else _notes(changed, control.now)
+    if (
+        not changed.state.is_terminal
+        and trials is not None
+        and change.waiting
+        and trials == changed.max_trials
+    ):
+        notes.append(f"runs that were asked for before bring {change.waiting} more trials on top")
+    if request is not None:
+        run_requested(control, request)
+        notes.append(f"run {request.run_id} was started for {request.trials} more trials: {trials} in all")
     return changed, notes
 
 

@@ -239,6 +239,7 @@ class Plan:
         saved_config: str,
         *,
         step: int = 0,  # noqa: ARG002
+        sent: Callable[[], str] = lambda: "",  # noqa: ARG002
     ) -> list[str]:
         """What the config that EasyRec saved holds instead of this trial's values."""
         return not_applied(saved_config, self.edits(parameters), self.settings.allow_unknown_fields)

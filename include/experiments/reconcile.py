@@ -2,7 +2,8 @@
 
 Safe to run at any time and again: an owner that may still be there, a task that was just cleared and
 anything that changed in the last two minutes are left for the next round. Jobs of another store's UUID are
-never touched.
+never touched, and those of ours that the store doesn't know only when a person wants it: they may be those of
+a store that this one is a copy of (adr 0008).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Protocol
 from include.errors import EasyRecAutoMLError, StateError, as_one
 from include.experiments.closing import publish_report
 from include.experiments.services import Services, utc_now
+from include.experiments.trial_job import RECONCILE
 from include.experiments.trial_plan import TrialPlan
 from include.experiments.unowned import Done, Finding, end_unowned
 from include.notices import Kind, Notice, Tell, tell_nobody
@@ -30,7 +32,6 @@ GRACE = timedelta(minutes=2)
 """What changed more recently is left alone: its owner may be at it right now."""
 _LOOK_BACK = timedelta(days=60)
 """Jobs that were started earlier are not looked for in the project's list."""
-BY = "reconcile"
 
 
 class Owner(enum.Enum):
@@ -104,7 +105,7 @@ class Reconciler:
     """One round over one store.
 
     ``services_of``: clients and plan of a trial, from what is recorded of it. ``projects``: where jobs of
-    this store may run.
+    this store may run. ``stop_unknown``: also stop jobs of our UUID that the store doesn't know.
     """
 
     def __init__(
@@ -116,7 +117,9 @@ class Reconciler:
         *,
         now: Callable[[], datetime] = utc_now,
         grace: timedelta = GRACE,
+        stop_unknown: bool = False,
     ) -> None:
+        self._stop_unknown = stop_unknown
         self._store = store
         self._tasks = tasks
         self._services_of = services_of
@@ -177,10 +180,10 @@ class Reconciler:
         stopped = []
         jobs = project.jobs.list_owned(store_uuid=self._store.uuid, since=since, unended=True)
         for job in jobs:
-            why = self._why_stray(job)
-            if not why:
-                continue
             with report.going_on(f"job {job.job_id} in project {project.name}"):
+                why = self._why_stray(job)
+                if not why:
+                    continue
                 project.jobs.stop(job.job_id)
                 finding = Finding(Done.STOPPED, project.name, f"job {job.job_id}", why)
                 report.add(finding)
@@ -188,12 +191,24 @@ class Reconciler:
         _tell(project.tell, project.name, stopped)
 
     def _why_stray(self, job: OwnedJob) -> str:
-        """Why nobody can own a job of ours that has not ended; empty when somebody may."""
+        """Why nobody can own a job of ours that has not ended; empty when somebody may.
+
+        Raises StateError for one that the store doesn't know, unless those are to be stopped.
+        """
         if job.started_at is None or not self._is_settled(job.started_at):
             return ""
         step = self._store.step_by_key(job.submission_key)
         if step is None:
-            return f"the store knows no submission key {job.submission_key}: was it restored from a backup?"
+            unknown = (
+                f"the store knows no submission key {job.submission_key}: was it restored from a backup?"
+            )
+            if not self._stop_unknown:
+                raise StateError(
+                    f"it runs on, for {unknown}",
+                    hint="if no other Airflow uses this store or a copy of it, trigger easyrec_reconcile with "
+                    "stop_unknown; else run python -m include.cli store separate on the copy",
+                )
+            return unknown
         if step.job_id not in (None, job.job_id):
             return f"a second job of one submission key; {step.job_id} is the one that is watched"
         ended = step.ended_at
@@ -215,7 +230,7 @@ class Reconciler:
         reason = f"its DAG run {named} ended without close_experiment"
         for run in runs or [experiment.run_id]:
             self._store.close_run(
-                experiment.id, run_id=run, state=ExperimentState.FAILED, reason=reason, by=BY
+                experiment.id, run_id=run, state=ExperimentState.FAILED, reason=reason, by=RECONCILE
             )
         report.add(Finding(Done.CLOSED, experiment.model, f"experiment {experiment.id} as FAILED", reason))
         if trials:

@@ -13,6 +13,9 @@ from include.ports import JobPayload
 from include.search.trial import TrialState
 from include.store import Step, StepState, Trial
 
+RECONCILE = "reconcile"
+"""Who ends a trial whose task is gone."""
+
 
 class TrialJob:
     def __init__(self, services: Services, plan: TrialPlan) -> None:
@@ -55,15 +58,24 @@ class TrialJob:
         succeeded = step.state is StepState.SUCCEEDED and trial.state is TrialState.WAITING
         return succeeded and step.id.step + 1 < self._plan.step_count
 
-    def failed_between_steps(self, trial: Trial) -> bool:
-        """Whether the trial failed because a next step could not begin, and the model to go on from is there.
+    def lost_its_task(self, trial: Trial) -> bool:
+        """Whether the trial was cancelled because nobody watched it, and not because somebody wanted it so."""
+        if trial.state is not TrialState.CANCELLED:
+            return False
+        events = self._services.store.events(trial.experiment_id, trial=trial.number)
+        return next((e.by for e in reversed(events) if e.kind == "cancelled"), "") == RECONCILE
+
+    def ended_between_steps(self, trial: Trial) -> bool:
+        """Whether the trial ended because a next step could not begin, and the model to go on from is there.
 
         False, too, when that model is gone for good: its step has to run again. Raises AccessError and
         RetryableError when that can't be told.
         """
         step = self._services.store.latest_step(trial.experiment_id, trial.number, epoch=trial.epoch)
         # A trial that waits for its next job has no time of a submission.
-        if trial.state is not TrialState.FAILED or trial.submitted_at is not None or step is None:
+        if trial.state is not TrialState.FAILED and not self.lost_its_task(trial):
+            return False
+        if trial.submitted_at is not None or step is None:
             return False
         if step.state is not StepState.SUCCEEDED or step.id.step + 1 >= self._plan.step_count:
             return False

@@ -83,8 +83,18 @@ class TrialPlan(Protocol):
         """The job of a step. ``checkpoint``: exact prefix of what the step before made, empty in the first."""
         ...
 
-    def not_applied(self, parameters: Mapping[str, Any], saved_config: str, *, step: int = 0) -> list[str]:
-        """What the config that EasyRec saved holds instead of what was meant."""
+    def not_applied(
+        self,
+        parameters: Mapping[str, Any],
+        saved_config: str,
+        *,
+        step: int = 0,
+        sent: Callable[[], str] = lambda: "",
+    ) -> list[str]:
+        """What the config that EasyRec saved holds instead of what was meant.
+
+        ``sent``: reads the config that the job got; empty when it is gone.
+        """
         ...
 
     def final_result(self, results: Sequence[Result]) -> Result | None:

@@ -60,7 +60,8 @@ class TrialStarter:
                 trial.number,
                 task=task,
                 task_max_tries=task_max_tries,
-                keep_last=self._job.failed_between_steps(trial),
+                keep_last=self._job.ended_between_steps(trial),
+                keep_cancelled=self._job.lost_its_task(trial),
             )
         return self._job.continue_or_end(trial)
 

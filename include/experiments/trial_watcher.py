@@ -171,13 +171,22 @@ class TrialWatcher:
             saved = utf8(self._services.objects.read(url), url)
         except NotFoundError:
             return  # not written yet: looked at again with the next results
+        wrong = self._plan.not_applied(
+            trial.parameters, saved, step=step.id.step, sent=lambda: self._sent_config(step)
+        )
         self._config_checked = True
-        wrong = self._plan.not_applied(trial.parameters, saved, step=step.id.step)
         if wrong:
             raise MetricError(
                 "EasyRec ran other parameters than this trial's: " + "; ".join(wrong),
                 hint="see pipeline.config in the trial's model_dir",
             )
+
+    def _sent_config(self, step: Step) -> str:
+        """The config that the step's job got, as it is now; empty when it is gone."""
+        try:
+            return self._services.objects.read(step.payload["parameters"]["config"]).decode()
+        except NotFoundError:
+            return ""
 
     def _metric_missing(self, trial: Trial, step: Step, error: MetricError) -> Trial:
         """Every further trial would end the same way: no new ones are asked (reference R9)."""

@@ -11,11 +11,13 @@ from datetime import datetime
 from include.errors import StateError
 from include.experiments.job_starter import find_job, record_end, stop_step
 from include.experiments.services import Services
+from include.experiments.trial_job import RECONCILE
 from include.experiments.trial_plan import TrialPlan
 from include.experiments.trial_watcher import TrialWatcher
 from include.ports import JobPayload, JobService, JobState, JobStatus, OwnedJob
 from include.search.trial import TrialState
 from include.store import Step, StepState, Trial
+from include.store.rows import SYSTEM
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,8 @@ class Done(enum.Enum):
     """A job ran, and was stopped."""
     CLOSED = "closed"
     """It had ended; only its record was open."""
+    LEFT = "left"
+    """A person has to decide what becomes of it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def end_unowned(
             about = f"{name} as {ended.state.value}"
             yield Finding(Done.CLOSED, model, about, ended.reason or why)
         elif ended is None:
-            _move(services, trial, TrialState.CANCELLED, why)
+            _move(services, trial, TrialState.CANCELLED, why, by=RECONCILE)
             yield Finding(Done.CLOSED, model, f"{name} as {TrialState.CANCELLED.value}", why)
         else:
             return  # it has succeeded, and its last metrics are still on their way
@@ -135,9 +139,9 @@ def _look(services: Services, step: Step) -> tuple[Step, JobStatus | None]:
     return step, services.jobs.status(step.job_id)
 
 
-def _move(services: Services, trial: Trial, to: TrialState, reason: str) -> Trial:
+def _move(services: Services, trial: Trial, to: TrialState, reason: str, by: str = SYSTEM) -> Trial:
     return services.store.move_trial(
-        trial.experiment_id, trial.number, epoch=trial.epoch, to=to, reason=reason
+        trial.experiment_id, trial.number, epoch=trial.epoch, to=to, reason=reason, by=by
     )
 
 

@@ -89,6 +89,12 @@ def rate_at(config_text: str, step: int) -> list[float]:
     return rates
 
 
+def first_rates(config_text: str) -> dict[str, float]:
+    """The fields that ``hand_over`` sets, by path, and what is set there. Raises ConfigError as ``rate_at``."""
+    found = ((each, each.schedule.rate_field) for each in _read(config_text))
+    return {f"{each.path}.{name}": getattr(each.schedule, name) for each, name in found}
+
+
 def hand_over(config_text: str, rate: float | Sequence[float]) -> HandOver:
     """The config with ``rate`` as the rate to start with; all else stays as it is, byte for byte.
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from include import names
+from include.daily.chain import continue_from
 from include.daily.origin import find_origin, handed_over
 from include.errors import ConfigError, EasyRecAutoMLError, NotFoundError, RetryableError
 from include.experiments.chain_plan import ChainPlan
@@ -17,7 +18,7 @@ from include.experiments.services import Services
 from include.finetune import calendar
 from include.finetune.shapes import ShapeChange, ShapeKey, shape_changes, shape_keys
 from include.pipeline_config import fg_json_path
-from include.store import DayState, ExperimentStore, Origin, current_days
+from include.store import ExperimentStore, Origin, current_days
 from include.texts import utf8
 
 
@@ -53,36 +54,42 @@ def open_finetune_search(
             find_checkpoint(services.objects, plan.checkpoint)
     else:
         plan = dataclasses.replace(folder, days=days)
+        why = ""
         with _listed(problems):
-            plan = _starting(services, plan)
+            plan, why = _starting(services, plan)
         if plan.checkpoint:
-            notes.append(f"{days[0]}, the first day of every trial, continues from {plan.checkpoint}")
+            notes.append(
+                f"{days[0]}, the first day of every trial, continues from {plan.checkpoint}"
+                + (f" ({why})" if why else "")
+            )
             fatal, odd = _shapes(services, plan)
             problems, notes = [*problems, *fatal], [*notes, *odd]
         opened_with = plan
     opened = open_experiment(
         services, opened_with, request, dag_id=dag_id, run_id=run_id, by=by, further_problems=problems
     )
-    return dataclasses.replace(opened, notes=(*opened.notes, *plan.rate_notes, *notes))
+    return dataclasses.replace(opened, notes=(*opened.notes, *plan.winner_notes, *notes))
 
 
-def first_checkpoint(services: Services, plan: ChainPlan) -> Origin:
-    """What the first day continues from, as the daily run would find it for that day.
+def first_checkpoint(services: Services, plan: ChainPlan) -> tuple[Origin, str]:
+    """What the first day continues from, as the daily run decides it for that day (``on_gap`` included), and
+    why it is not simply the day before.
 
-    The model that was promoted for the day before, with the chain's handed-over rates; else where a new chain
-    would start (``finetune.start_from``). Raises ConfigError or NotFoundError.
+    With the chain's handed-over rates. Without a chain, and for days before its first one, it is where a new
+    chain would start (``finetune.start_from``). Raises ChainGapError for days that the daily run would not
+    pass over, ConfigError or NotFoundError.
     """
-    chain = services.store.current_chain(plan.model)
-    if chain is not None:
-        days = current_days(services.store.days(plan.model, chain_id=chain.id))
-        before = days.get(calendar.previous(plan.days[0]))
-        if before is not None and before.state is DayState.PROMOTED and before.checkpoint_out:
-            found = find_checkpoint(services.objects, before.checkpoint_out)
-            rates = chain.origin.learning_rates
-            if plan.finetune.learning_rate == "handover" and not rates:  # it was opened under another setting
-                rates = handed_over(services.objects, chain.origin.checkpoint)
-            return dataclasses.replace(chain.origin, checkpoint=found.prefix, learning_rates=rates)
-    return find_origin(services, plan, plan.finetune.start_from)
+    first, chain = plan.days[0], services.store.current_chain(plan.model)
+    days = [] if chain is None else services.store.days(plan.model, chain_id=chain.id)
+    if chain is None or first < min(current_days(days), default=first):
+        note = f"{first} comes before {chain.id}" if chain is not None else ""
+        return find_origin(services, plan, plan.finetune.start_from), note
+    known = continue_from(first, chain, days, on_gap=plan.finetune.on_gap)
+    found = find_checkpoint(services.objects, known.checkpoint)
+    rates = chain.origin.learning_rates
+    if plan.finetune.learning_rate == "handover" and not rates:  # it was opened under another setting
+        rates = handed_over(services.objects, chain.origin.checkpoint)
+    return dataclasses.replace(chain.origin, checkpoint=found.prefix, learning_rates=rates), known.note
 
 
 @contextlib.contextmanager
@@ -124,16 +131,19 @@ def _days(folder: ChainPlan, known: ChainPlan | None, start: str, end: str) -> t
     return tuple(calendar.days(start or usual[0], end or usual[-1]))
 
 
-def _starting(services: Services, plan: ChainPlan) -> ChainPlan:
-    origin = first_checkpoint(services, plan)
+def _starting(services: Services, plan: ChainPlan) -> tuple[ChainPlan, str]:
+    """The plan with all that the days start from, and why that is not simply the day before."""
+    origin, why = first_checkpoint(services, plan)
     setting = plan.finetune.learning_rate
     rates = origin.learning_rates if setting == "handover" else ()
+    adopted = services.store.adoption(plan.model)
     return dataclasses.replace(
         plan,
         checkpoint=origin.checkpoint,
+        adopted=adopted.edits if adopted is not None else {},
         rates=rates if isinstance(setting, str) else (setting,),
         source=origin.config_url if plan.finetune.pipeline_config == "origin" else "",
-    )
+    ), why
 
 
 def _shapes(services: Services, plan: ChainPlan) -> tuple[list[str], list[str]]:

@@ -1,5 +1,6 @@
 """The experiment store on SQLite or Postgres (design section 3)."""
 
+from include.store.binding import Binding
 from include.store.daily_records import (
     Adoption,
     Chain,
@@ -20,6 +21,7 @@ from include.store.records import (
     Experiment,
     ExperimentState,
     History,
+    LimitsChange,
     NewExperiment,
     RecordedResult,
     Result,
@@ -36,6 +38,7 @@ __all__ = [
     "SEARCHES",
     "UNSET",
     "Adoption",
+    "Binding",
     "Chain",
     "Claim",
     "Day",
@@ -47,6 +50,7 @@ __all__ = [
     "GivenPlace",
     "History",
     "Lease",
+    "LimitsChange",
     "NewExperiment",
     "Origin",
     "Promotion",

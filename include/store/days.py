@@ -31,7 +31,7 @@ from include.store.daily_rows import (
 from include.store.database import reads, writes
 from include.store.day_state import DayState
 from include.store.part import StorePart
-from include.store.rows import add_event
+from include.store.rows import SYSTEM, add_event
 from include.store.values import clean_text
 
 
@@ -125,10 +125,10 @@ class Days(StorePart):
         return [day_of(row) for row in connection.execute(query).mappings()]
 
     @reads
-    def open_days(self, connection: Connection) -> list[Day]:
-        """Days of all models that were begun and have no model yet, oldest first."""
+    def days_in(self, connection: Connection, state: DayState) -> list[Day]:
+        """Days of all models that are in this state, oldest first."""
         columns = schema.day.c
-        query = sa.select(schema.day).where(columns.state == DayState.OPEN.value).order_by(columns.id)
+        query = sa.select(schema.day).where(columns.state == state.value).order_by(columns.id)
         return [day_of(row) for row in connection.execute(query).mappings()]
 
     @writes
@@ -227,6 +227,18 @@ class Days(StorePart):
             data={**describe(day), "metric": sayable(day.metric), "reason": reason},
         )
         return update_day(connection, day.id, state=to.value, reason=reason, ended_at=now)
+
+    @writes
+    def note_left(self, connection: Connection, day_id: int, reason: str) -> bool:
+        """Record with a TRAINED day why nobody goes on with it. False when that is known, or it has an outcome."""
+        _, day = lock_day(connection, day_id)
+        if day.state is not DayState.TRAINED or day.reason:
+            return False
+        reason = clean_text(reason)
+        data = {**describe(day), "reason": reason}
+        add_event(connection, at=self._now(), by=SYSTEM, kind="day_left", data=data)
+        update_day(connection, day.id, reason=reason)
+        return True
 
     def _add_day(self, connection: Connection, *, kind: str, **values: Any) -> Day:
         """A new row of a date, OPEN; unfinished ones become SUPERSEDED, whichever chain they are of."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -42,6 +42,7 @@ class Epochs(StorePart):
         task_max_tries: int,
         parameters: Mapping[str, Any] | None = None,
         keep_last: bool = False,
+        keep_cancelled: bool = False,
     ) -> Trial:
         """A user cleared the task: the trial waits anew, its results so far no longer count.
 
@@ -52,13 +53,15 @@ class Epochs(StorePart):
 
         A trial that failed goes on where it failed: steps before that one, which succeeded with the same
         parameters, become the new epoch's and are not run again; with ``keep_last`` that one, too, if it has
-        succeeded: only the next one failed to begin. After any other end it starts over.
+        succeeded: only the next one failed to begin. With ``keep_cancelled`` one that was cancelled goes on
+        likewise. After any other end it starts over.
 
         Raises StateError when the trial belongs to another task, ConfigError when the parameters are not
         plain JSON.
         """
         values = {} if parameters is None else {"parameters": plain_json(parameters, "parameters")}
-        return self._begin_epoch(experiment_id, number, task, task_max_tries, values, keep_last)
+        goes_on = {TrialState.FAILED, TrialState.CANCELLED} if keep_cancelled else {TrialState.FAILED}
+        return self._begin_epoch(experiment_id, number, task, task_max_tries, values, goes_on, keep_last)
 
     @writes
     def _begin_epoch(
@@ -69,6 +72,7 @@ class Epochs(StorePart):
         task: TaskKey,
         task_max_tries: int,
         changed: dict[str, Any],
+        goes_on: Collection[TrialState],
         keep_last: bool,
     ) -> Trial:
         lock_experiment(connection, experiment_id)
@@ -87,7 +91,7 @@ class Epochs(StorePart):
             kind="cleared",
             data={"epoch": before.epoch + 1, "was": before.state.value, "reason": before.reason, **changed},
         )
-        if before.state is TrialState.FAILED and not changed:
+        if before.state in goes_on and not changed:
             _keep_steps(connection, before, keep_last)
         values = {**FRESH, **changed}
         return update_trial(

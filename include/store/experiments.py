@@ -119,15 +119,9 @@ class Experiments(StorePart):
         Raises ConfigError for limits that make no sense, StateError for an experiment that has ended.
         """
         before = lock_experiment(connection, experiment_id)
-        state = ExperimentState(before["state"])
-        if state.is_terminal:
-            raise StateError(
-                f"experiment {experiment_id!r} has ended ({state.value}): its limits no longer matter",
-                hint="extend it: trigger its DAG with the form's field experiment",
-            )
-        after_max = before["max_trials"] if isinstance(max_trials, Unset) else max_trials
-        after_deadline = before["deadline"] if isinstance(deadline, Unset) else deadline
-        return self._change_limits(connection, before, after_max, after_deadline, by)
+        return set_limits_of(
+            connection, before, max_trials=max_trials, deadline=deadline, by=by, at=self._now()
+        )
 
     @reads
     def runs_at_work(self, connection: Connection, experiment_id: str) -> list[str]:
@@ -176,7 +170,7 @@ class Experiments(StorePart):
         kind, now = _EXTENDED if adds else _REOPENED, self._now()
         data = {"run_id": run_id, **({"more": more} if adds else {})}
         add_event(connection, experiment_id=experiment_id, at=now, by=by, kind=kind, data=data)
-        self._change_limits(connection, before, limit, deadline, by)
+        _change_limits(connection, before, limit, deadline, by, now)
         # Only a person ends a pause.
         after = ExperimentState.PAUSED if state is ExperimentState.PAUSED else ExperimentState.RUNNING
         return self._move(connection, before, after, kind, by)
@@ -232,29 +226,6 @@ class Experiments(StorePart):
             return experiment_of(before)
         return self._move(connection, before, state, reason, by)
 
-    def _change_limits(
-        self,
-        connection: Connection,
-        before: RowMapping,
-        limit: int | None,
-        deadline: datetime | None,
-        by: str,
-    ) -> Experiment:
-        check_limits(limit, deadline)
-        old, new = _limits(before["max_trials"], before["deadline"]), _limits(limit, deadline)
-        if new == old:
-            return experiment_of(before)
-        changed = {name: {"from": old[name], "to": new[name]} for name in new if new[name] != old[name]}
-        add_event(
-            connection,
-            experiment_id=before["id"],
-            at=self._now(),
-            by=by,
-            kind="limit_changed",
-            data=changed,
-        )
-        return _update(connection, before["id"], max_trials=limit, deadline=deadline)
-
     def _move(
         self, connection: Connection, before: RowMapping, state: ExperimentState, reason: str, by: str
     ) -> Experiment:
@@ -272,6 +243,44 @@ class Experiments(StorePart):
         )
         ended_at = now if state.is_terminal else None
         return _update(connection, before["id"], state=state.value, reason=reason, ended_at=ended_at)
+
+
+def set_limits_of(
+    connection: Connection,
+    before: RowMapping,
+    *,
+    max_trials: int | Unset | None,
+    deadline: datetime | Unset | None,
+    by: str,
+    at: datetime,
+) -> Experiment:
+    """What ``set_limits`` does to a locked experiment."""
+    state = ExperimentState(before["state"])
+    if state.is_terminal:
+        raise StateError(
+            f"experiment {before['id']!r} has ended ({state.value}): its limits no longer matter",
+            hint="extend it: trigger its DAG with the form's field experiment",
+        )
+    after_max = before["max_trials"] if isinstance(max_trials, Unset) else max_trials
+    after_deadline = before["deadline"] if isinstance(deadline, Unset) else deadline
+    return _change_limits(connection, before, after_max, after_deadline, by, at)
+
+
+def _change_limits(
+    connection: Connection,
+    before: RowMapping,
+    limit: int | None,
+    deadline: datetime | None,
+    by: str,
+    at: datetime,
+) -> Experiment:
+    check_limits(limit, deadline)
+    old, new = _limits(before["max_trials"], before["deadline"]), _limits(limit, deadline)
+    if new == old:
+        return experiment_of(before)
+    changed = {name: {"from": old[name], "to": new[name]} for name in new if new[name] != old[name]}
+    add_event(connection, experiment_id=before["id"], at=at, by=by, kind="limit_changed", data=changed)
+    return _update(connection, before["id"], max_trials=limit, deadline=deadline)
 
 
 def work_of(connection: Connection, experiment: RowMapping) -> WorkInProgress:

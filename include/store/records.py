@@ -125,6 +125,16 @@ class WorkInProgress:
 
 
 @dataclass(frozen=True)
+class LimitsChange:
+    """``waiting``: trials that runs bring which were asked for before and have not opened the experiment yet.
+    ``request``: the run that is missing for the maximum; None when what is there will do."""
+
+    experiment: Experiment
+    waiting: int
+    request: RunRequest | None
+
+
+@dataclass(frozen=True)
 class RunRequest:
     """A DAG run that a person wants for an experiment: recorded first, then triggered, then opened.
 

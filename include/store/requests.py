@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
+from include.errors import StateError
 from include.store import schema
 from include.store.database import reads, writes
-from include.store.experiments import runs_of, work_of
+from include.store.experiments import UNSET, runs_of, set_limits_of, work_of
 from include.store.part import StorePart
-from include.store.records import RunRequest
-from include.store.rows import add_event, lock_experiment
+from include.store.records import LimitsChange, RunRequest
+from include.store.rows import add_event, experiment_of, lock_experiment
 from include.store.values import plain_json, refuse_secrets
 
+_ENOUGH = 2**31
+"""Trials that can still come when nobody said how many tasks there are."""
 _REQUESTED, _DROPPED = "run_requested", "run_request_dropped"
 
 
@@ -37,23 +41,46 @@ class RunRequests(StorePart):
         return self._request(connection, lock_experiment(connection, experiment_id), kind, conf, by)
 
     @writes
-    def request_trials_up_to(
-        self, connection: Connection, experiment_id: str, maximum: int, *, by: str
-    ) -> RunRequest | None:
-        """Record the run that is missing for ``maximum`` trials in all; None when what is there will do.
+    def change_limits(
+        self,
+        connection: Connection,
+        experiment_id: str,
+        *,
+        trials: int | None,
+        duration: timedelta | None,
+        by: str,
+    ) -> LimitsChange:
+        """Set the maximum that the tasks at work can reach, and record the run that is missing for the rest.
 
-        Counted under the experiment's lock with the tasks at work and the runs requested before, so that two
-        people who raise the maximum to the same number at the same moment get that number.
+        All under the experiment's lock, so that two people who raise the maximum to the same number at the same
+        moment get that number, and a requested run that opens just then keeps its share. ``duration`` counts
+        from the start of the newest run at work. Of an experiment that has ended only a maximum is taken, for
+        the run. Raises StateError for a duration of one, NotFoundError.
         """
-        experiment = lock_experiment(connection, experiment_id)
-        idle = 0 if experiment["ended_at"] else work_of(connection, experiment).idle_tasks
-        if idle is None:  # nobody said how many tasks there are: enough
-            return None
-        waiting = sum(r.trials for r in _waiting(connection, experiment))
-        more = maximum - experiment["asks"] - idle - waiting
+        before = lock_experiment(connection, experiment_id)
+        after, idle = experiment_of(before), 0
+        # Runs that are still to open the experiment add their share themselves.
+        waiting = sum(r.trials for r in _waiting(connection, before))
+        if after.state.is_terminal and duration is not None:
+            raise StateError(
+                f"{experiment_id} has ended ({after.state.value}): its duration no longer matters",
+                hint="extend it, or raise its maximum of trials",
+            )
+        if not after.state.is_terminal:
+            work = work_of(connection, before)
+            idle = _ENOUGH if work.idle_tasks is None else work.idle_tasks
+            after = set_limits_of(
+                connection,
+                before,
+                max_trials=UNSET if trials is None else max(1, min(trials, after.asks + idle)),
+                deadline=UNSET if duration is None else work.since + duration,
+                by=by,
+                at=self._now(),
+            )
+        more = 0 if trials is None else trials - after.asks - idle - waiting
         if more < 1:
-            return None
-        return self._request(connection, experiment, "raise", {"trials": more}, by)
+            return LimitsChange(after, waiting, None)
+        return LimitsChange(after, waiting, self._request(connection, before, "raise", {"trials": more}, by))
 
     @reads
     def waiting_requests(self, connection: Connection, experiment_id: str) -> list[RunRequest]:

@@ -18,7 +18,7 @@ from sqlalchemy.engine import Dialect
 
 PREFIX = "easyrec_"
 VERSION_TABLE = f"{PREFIX}schema_version"
-HEAD = "0003"
+HEAD = "0004"
 """Revision this code works with; a test keeps it equal to the newest migration."""
 
 
@@ -106,6 +106,9 @@ store = Table(
     _column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
     _column("uuid", sa.String(36)),
     _column("created_at", UtcDateTime),
+    _column("binding", sa.String(36), null=True),
+    _column("bound_at", UtcDateTime, null=True),
+    _column("bound_to", sa.Text, null=True),
 )
 
 experiment = Table(

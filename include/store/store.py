@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from include.errors import ConfigError
 from include.store import schema
 from include.store.adoptions import Adoptions
+from include.store.binding import Bindings
 from include.store.chains import Chains
 from include.store.changes import Changes
 from include.store.database import LOCK_TIMEOUT, Database, reads, writes
@@ -50,6 +51,7 @@ class ExperimentStore(
     Leases,
     Turns,
     Changes,
+    Bindings,
 ):
     """All of it. Safe to use from several threads and processes, and after a fork.
 
@@ -60,7 +62,9 @@ class ExperimentStore(
     """
 
     uuid: str
-    """Made once, when the store is created; part of every submission key and owner marker."""
+    """As it was when the store was opened; part of every submission key and owner marker.
+
+    Made once, when the store is created; only ``separate_copy`` ever changes it."""
 
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
         self._db = database

@@ -69,6 +69,8 @@ RECONCILE = """\
 Every five minutes it compares the store, Airflow's task states and MaxCompute's own list of our jobs. A job whose
 task is gone (marked failed while no triggerer ran, deleted run) is stopped, what ended unseen is closed as it ended.
 Jobs of another installation are never touched; what changed in the last two minutes is left for the next round.
+A job of ours that the store doesn't know (the store was restored, or copied) makes the run red and is stopped only with
+*stop_unknown*.
 A day's run that gave its place to an earlier one, which was cleared, is started again (`start_again`).
 
 What was done, and why, is in the log and in the XCom `report`. It is safe to trigger at any time. A red run: something

@@ -45,8 +45,24 @@ def open_store(get_connection: Callable[[str], Any] | None = None) -> Experiment
     return _open(url)
 
 
+def own_store() -> ExperimentStore:
+    """The experiment store for tasks that start, change or stop something, not only look.
+
+    Raises StateError, with what to do, when another Airflow uses it or the one that this is a copy of.
+    """
+    from easyrec.installation import AirflowInstallation
+    from include.experiments.installation import refuse_foreign
+
+    store = open_store()
+    refuse_foreign(store, AirflowInstallation())
+    return store
+
+
 def services(settings: JobSettings, store: ExperimentStore | None = None) -> Services:
-    """Real clients of a model's connections. Raises ConfigError or ProblemsError with what they lack."""
+    """Real clients of a model's connections. Raises ConfigError or ProblemsError with what they lack.
+
+    Without a ``store`` it is ``own_store``, with its errors.
+    """
     from include.adapters import engines
     from include.adapters.maxcompute import MaxComputeJobs, MaxComputeTables
     from include.adapters.oss import OssObjects
@@ -54,7 +70,7 @@ def services(settings: JobSettings, store: ExperimentStore | None = None) -> Ser
 
     maxcompute, oss = _both(settings)
     return Services(
-        store=store or open_store(),
+        store=store or own_store(),
         jobs=MaxComputeJobs(maxcompute),
         objects=OssObjects(oss),
         tables=MaxComputeTables(maxcompute),
@@ -79,8 +95,8 @@ def tables(settings: JobSettings) -> TableCatalog:
 
 
 def services_of(experiment_id: str) -> tuple[Services, Plan]:
-    """Clients and plan of a search that exists, from what was kept when it was opened."""
-    store = open_store()
+    """Clients and plan of a search that exists, from what was kept when it was opened. Raises as ``own_store``."""
+    store = own_store()
     plan = plan_of(store.experiment(experiment_id).snapshot)
     return services(plan.settings, store), plan
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from include.experiments.control import Control
 from include.experiments.limits import change_limits
-from include.store import ExperimentStore, NewExperiment
+from include.store import ExperimentStore, NewExperiment, experiments, requests
+from include.store.experiments import work_of
 from tests.support.fakes import MemoryWorkflow
 
 # Two searches of one model, and one of another.
@@ -84,3 +86,33 @@ def test_searches_of_one_model_and_of_several_do_not_touch_each_other(
         f"raise_{name}_1": name for name in SEARCHES
     }
     assert {dag for dag, _ in workflow.states} == {"begin_search_one", "begin_search_two"}
+
+
+def test_a_requested_run_that_opens_while_somebody_raises_the_maximum_keeps_its_share(
+    searches: ExperimentStore, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It opens right after the work in progress was counted, if anything lets it."""
+    run = searches.request_run("one-1", kind="extend", conf={"trials": 3}, by="bob")
+    threads: list[threading.Thread] = []
+
+    def opens() -> None:
+        with ExperimentStore.open(url) as own:
+            own.open_run("one-1", run_id=run.run_id, more=3, deadline=None, by="bob")
+
+    def counted(*arguments: Any) -> Any:
+        found = work_of(*arguments)
+        if not threads:
+            threads.append(threading.Thread(target=opens))
+            threads[0].start()
+            threads[0].join(timeout=1)
+        return found
+
+    for module in (experiments, requests):
+        monkeypatch.setattr(module, "work_of", counted)
+    workflow = MemoryWorkflow()
+    workflow.states[run.dag_id, run.run_id] = "running"
+    with ExperimentStore.open(url) as own:
+        change_limits(Control(own, workflow, by="ann"), "one-1", trials=7)
+    threads[0].join()
+
+    assert in_all(searches, workflow, "one-1") == 7

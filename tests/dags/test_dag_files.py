@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
 import textwrap
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -139,3 +141,10 @@ def test_airflow_executes_only_registration_files_of_the_plugins_folder():
 
     assert ignored == ["*.py", "!*_plugin.py"]
     assert [p.name for p in (ROOT / "plugins").rglob("*_plugin.py")] == ["easyrec_plugin.py"]
+
+
+def test_reconcile_tries_trouble_that_passes_once_more():
+    """An error that no retry helps fails at once (``fails_the_task``)."""
+    task = runpy.run_path(str(ROOT / "dags" / "reconcile.py"))["dag"].get_task("reconcile")
+
+    assert (task.retries, task.retry_delay) == (1, timedelta(seconds=30))

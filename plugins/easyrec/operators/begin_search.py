@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from easyrec.assets import begin_best
 from easyrec.callbacks import ToldAlready
+from easyrec.failures import fails_the_task
 from include.errors import ConfigError, PermanentError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class OpenExperimentOperator(BaseOperator):
         try:
             request = open_request(context["params"])
             plan = self.load(Path(self.model_folder))
-            store = runtime.open_store()
+            store = runtime.own_store()
             settings = settings_of(store, plan, request, dag_id=ti.dag_id, run_id=ti.run_id)
             check(settings.notify)
             opened = self.open(runtime.services(settings, store), plan, request, context)
@@ -96,12 +97,13 @@ class CloseExperimentOperator(BaseOperator):
         from include.experiments.closing import close_experiment, stop_run
 
         ti = context["ti"]
-        if not self.experiment or self.experiment == "None":
-            # The run may have been cleared while trials ran: their jobs have no task any more.
-            store = runtime.open_store()
-            stop_run(runtime.services_of, store, dag_id=ti.dag_id, run_id=ti.run_id)
-            raise ToldAlready("no experiment was opened: see the log of open_experiment")
-        services, _ = runtime.services_of(self.experiment)
+        with fails_the_task():
+            if not self.experiment or self.experiment == "None":
+                # The run may have been cleared while trials ran: their jobs have no task any more.
+                store = runtime.own_store()
+                stop_run(runtime.services_of, store, dag_id=ti.dag_id, run_id=ti.run_id)
+                raise ToldAlready("no experiment was opened: see the log of open_experiment")
+            services, _ = runtime.services_of(self.experiment)
         try:
             report = close_experiment(
                 services, self.experiment, dag_id=ti.dag_id, run_id=ti.run_id, by=started_by(context)

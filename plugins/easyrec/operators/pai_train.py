@@ -7,6 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
 from easyrec.dates import business_date_of
+from easyrec.failures import fails_the_task
 from easyrec.operators.job import JobOperator, task_key
 from include.errors import ConfigError
 from include.experiments.settings import JobSettings
@@ -78,7 +79,8 @@ class PaiTrainOperator(JobOperator):
         from include.experiments.single_job import shown_command, start_job
 
         ti = context["ti"]
-        services = runtime.services(self.settings)
+        with fails_the_task():
+            services = runtime.services(self.settings)
         try:
             spec = self.spec(self._day(context))
             trial = start_job(
@@ -130,7 +132,7 @@ class PaiTrainOperator(JobOperator):
         from easyrec import runtime
         from include.experiments.single_job import job_outcome
 
-        return job_outcome(runtime.services(self.settings), trial)
+        return job_outcome(runtime.services(self.settings, runtime.open_store()), trial)
 
     def _day(self, context: Context) -> date:
         from include.finetune.calendar import parse_day

@@ -16,18 +16,19 @@ if TYPE_CHECKING:
 
     from include.experiments.reconcile import Project, Report
     from include.experiments.settings import ModelSettings
+    from include.notices import Notice
     from include.store import ExperimentStore
 
 
-GRACE_MINUTES = "grace_minutes"
+GRACE_MINUTES, STOP_UNKNOWN = "grace_minutes", "stop_unknown"
 
 
 class ReconcileOperator(BaseOperator):
     """Compares store, Airflow and MaxCompute, stops jobs without an owner, and closes what ended unseen.
 
-    Returns what was done, in words: ``stopped``, ``closed``, ``errors``. Fails when something could not be
+    Returns what was done, in words: ``stopped``, ``closed``, ``left``, ``errors``. Fails when something could not be
     looked at or stopped; the next round tries again. The form's ``grace_minutes``: what changed later than so
-    long ago is left for the next round.
+    long ago is left for the next round. Its ``stop_unknown``: also stop jobs that the store doesn't know.
     """
 
     def execute(self, context: Context) -> dict[str, list[str]]:
@@ -41,9 +42,16 @@ class ReconcileOperator(BaseOperator):
 
         grace = timedelta(minutes=context["params"][GRACE_MINUTES])
         with fails_the_task():
-            store, report, tasks = runtime.open_store(), Report(), AirflowTasks()
+            store, report, tasks = runtime.own_store(), Report(), AirflowTasks()
             projects = list(_projects(store, report))
-            Reconciler(store, tasks, runtime.services_of_trial, projects, grace=grace).run(report)
+            Reconciler(
+                store,
+                tasks,
+                runtime.services_of_trial,
+                projects,
+                grace=grace,
+                stop_unknown=bool(context["params"].get(STOP_UNKNOWN)),
+            ).run(report)
             end_dead_runs(
                 store,
                 report,
@@ -51,6 +59,7 @@ class ReconcileOperator(BaseOperator):
                 lease_is_dead=turn.is_over,
                 now=utc_now(),
                 grace=grace,
+                tell=_tell,
             )
             self.log.info(
                 "%d jobs stopped, %d things done, %d errors",
@@ -131,6 +140,16 @@ def _projects(store: ExperimentStore, report: Report) -> Iterator[Project]:
         with report.going_on(f"connection {conn_id}"):
             services = runtime.services(settings, store)
             yield Project(f"of connection {conn_id}", services.jobs, services.tell)
+
+
+def _tell(notice: Notice) -> None:
+    """As the settings of the model's folder say; nobody when it is gone."""
+    from easyrec.discovery import finetune_models
+    from easyrec.notifications import notify
+
+    for model in finetune_models():
+        if model.name == notice.model and model.plan is not None:
+            notify(model.plan.settings.notify, notice)
 
 
 def _connections() -> dict[str, ModelSettings]:

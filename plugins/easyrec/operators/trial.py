@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
+from easyrec.failures import fails_the_task
 from easyrec.operators.job import JobOperator, task_key
 from easyrec.triggers.pause import PauseTrigger
 from include.errors import AskingPaused, NoMoreTrials
@@ -46,7 +47,8 @@ class TrialOperator(JobOperator):
 
         ti = context["ti"]
         assignment = Assignment(**self.assignment)
-        services, plan = runtime.services_of(assignment.experiment)
+        with fails_the_task():
+            services, plan = runtime.services_of(assignment.experiment)
         try:
             trial = TrialStarter(services, plan).start(
                 assignment, task=task_key(ti), task_max_tries=ti.max_tries

@@ -8,6 +8,8 @@ import pytest
 
 from include.daily.dead_runs import end_dead_runs
 from include.experiments.reconcile import GRACE, Report
+from include.experiments.unowned import Done
+from include.notices import Kind, tell_nobody
 from tests.support.daily import june, run_of
 
 
@@ -20,7 +22,7 @@ def begun(days):
     return days
 
 
-def sweep(days, *, over, wait=GRACE):
+def sweep(days, *, over, wait=GRACE, tell=tell_nobody):
     days.services.now.sleep(wait.total_seconds())
     report = Report()
     end_dead_runs(
@@ -29,6 +31,7 @@ def sweep(days, *, over, wait=GRACE):
         is_over=lambda _: over,
         lease_is_dead=lambda _: over,
         now=days.services.now(),
+        tell=tell,
     )
     return report
 
@@ -51,7 +54,32 @@ def test_a_run_that_goes_on_or_has_just_begun_keeps_both(begun, over, wait):
 
 def test_a_day_that_has_a_model_waits_for_a_person(days):
     days.train(1)
+    told = []
 
-    sweep(days, over=True)
+    report = sweep(days, over=True, tell=told.append)
 
     assert days.states() == {1: "TRAINED"}
+    (finding,) = report.findings
+    assert finding.done is Done.LEFT
+    assert "promote" in finding.why
+    assert [(notice.kind, notice.title) for notice in told] == [(Kind.DAY_LEFT, "2022-06-01")]
+    assert "ended before it was promoted" in days.store.days("movielens")[0].reason
+    assert sweep(days, over=True, tell=told.append).findings == []
+    assert len(told) == 1
+
+
+def test_a_person_may_promote_a_day_that_was_left(days):
+    day = days.train(1)
+    sweep(days, over=True)
+
+    days.engine.promote(day, by="ann")
+
+    assert days.states() == {1: "PROMOTED"}
+    assert days.store.days("movielens")[0].reason == ""
+
+
+@pytest.mark.parametrize(("over", "wait"), [(False, GRACE), (True, timedelta(0))])
+def test_nothing_is_said_of_a_trained_day_whose_run_goes_on_or_that_was_trained_just_now(days, over, wait):
+    days.train(1)
+
+    assert sweep(days, over=over, wait=wait).findings == []

@@ -198,3 +198,39 @@ def test_a_store_that_is_not_there_is_an_error_and_is_not_made(capsys, tmp_path,
     assert (code, out) == (1, "")
     assert str(file) in err
     assert not file.exists()
+
+
+class TestStore:
+    """Which Airflow uses it, and what a person does about a copy or a move."""
+
+    def test_an_unused_one_is_said_to_be_nobodys_yet(self, capsys, lab, store):
+        code, out, _ = run(capsys, "store", "show", "--store", store)
+
+        assert code == 0
+        assert lab.store.uuid in out
+        assert "no Airflow uses it yet" in out
+
+    def test_the_airflow_that_uses_it_is_named_until_it_is_bound_anew(self, capsys, lab, store):
+        lab.store.bind(lab.store.binding().token, "https://airflow.example.com")
+        shown = run(capsys, "store", "show", "--store", store)[1]
+        code, *_ = run(capsys, "store", "rebind", "--store", store, "--yes")
+
+        assert "https://airflow.example.com" in shown
+        assert code == 0
+        assert "no Airflow uses it yet" in run(capsys, "store", "show", "--store", store)[1]
+
+    def test_a_copy_gets_a_uuid_of_its_own(self, capsys, lab, store):
+        code, out, _ = run(capsys, "store", "separate", "--store", store, "--yes")
+
+        assert code == 0
+        assert lab.store.binding().uuid != lab.store.uuid
+        assert lab.store.binding().uuid in out
+
+    @pytest.mark.parametrize("action", ["rebind", "separate"])
+    def test_nothing_is_changed_without_a_yes(self, capsys, lab, store, action):
+        before = lab.store.binding()
+
+        code, _, err = run(capsys, "store", action, "--store", store)
+
+        assert (code, lab.store.binding()) == (1, before)
+        assert "--yes" in err

@@ -53,7 +53,9 @@ def reconcile(lab, airflow, told):
         return services, Plan.from_snapshot(lab.store.experiment(experiment).snapshot)
 
     project = Project("sandbox", lab.jobs, told.append)
-    return lambda: Reconciler(lab.store, airflow, services_of, [project], now=lab.clock).run()
+    return lambda **options: Reconciler(
+        lab.store, airflow, services_of, [project], now=lab.clock, **options
+    ).run()
 
 
 @pytest.fixture
@@ -231,11 +233,23 @@ class TestJobsOfTheProject:
     def submit(self, lab, key, store):
         return lab.jobs.submit(lab.payload(), submission_key=key, store_uuid=store)
 
-    def test_ours_that_the_store_does_not_know_is_stopped_and_people_are_told(self, lab, reconcile, told):
+    def test_ours_that_the_store_does_not_know_runs_on_and_makes_the_round_red(self, lab, reconcile):
+        """It may be a job of the store that this one is a copy of."""
         self.submit(lab, "unknown", lab.store.uuid)
         lab.clock.sleep(GRACE.total_seconds())
 
-        reconcile()
+        report = reconcile()
+
+        assert lab.job().stops == 0
+        assert report.findings == []
+        assert "job-1" in str(report.error())
+        assert "stop_unknown" in str(report.error())
+
+    def test_it_is_stopped_when_a_person_wants_that_and_people_are_told(self, lab, reconcile, told):
+        self.submit(lab, "unknown", lab.store.uuid)
+        lab.clock.sleep(GRACE.total_seconds())
+
+        reconcile(stop_unknown=True)
 
         assert lab.job().status.state is JobState.CANCELLED
         assert "restored from a backup" in told[0].text

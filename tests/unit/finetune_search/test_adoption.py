@@ -92,6 +92,43 @@ def test_the_same_again_changes_nothing_and_none_takes_it_back(days, searched):
     assert kinds.count("adopted") == 3
 
 
+STEPS = "train_config.num_steps"
+
+
+def adopted_by_hand(days: Days, **edits) -> None:
+    days.store.adopt("movielens", edits, experiment=None, trial=None, by="ann", reason="")
+
+
+def test_a_search_starts_from_what_was_adopted_and_its_own_parameters_win(days, chains):
+    adopted_by_hand(days, **{STEPS: 77, RATE: 0.5})
+
+    opened = chains.open(start=JAN[0], end=JAN[1], trials=1)
+    adopted_by_hand(days, **{STEPS: 99})  # while it runs: its trials stay comparable
+    chains.start()
+
+    assert "num_steps: 77" in chains.config()
+    assert "initial_learning_rate: 0.001" in chains.config()
+    assert any(f"{STEPS} = 77" in note for note in opened.notes)
+    chains.train(chains.job())
+    saved = chains.objects.read(chains.job().payload.parameters["model_dir"] + "/pipeline.config").decode()
+    assert chains.kept.not_applied(chains.store.trial(chains.experiment, 0).parameters, saved) == []
+    other = saved.replace("num_steps: 77", "num_steps: 78")
+    assert chains.kept.not_applied(chains.store.trial(chains.experiment, 0).parameters, other) != []
+
+
+def test_an_adopted_trial_keeps_what_it_was_trained_with_besides(days, chains):
+    adopted_by_hand(days, **{STEPS: 77})
+    chains.open(start=JAN[0], end=JAN[1], trials=1)
+    chains.start()
+    for _ in JAN:
+        chains.day()
+
+    adopted = adopt_best(days, chains.experiment)
+
+    assert adopted.edits[STEPS] == 77
+    assert adopted.edits[RATE] == pytest.approx(0.001)
+
+
 def test_what_cannot_be_adopted_is_refused_with_the_reason(days, searched, chains):
     with pytest.raises(ConfigError, match="belongs to model movielens, not other"):
         parameters_to_adopt(days.store, "other", searched, None)

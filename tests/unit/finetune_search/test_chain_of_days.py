@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 from unittest import mock
 
 import pytest
@@ -10,7 +12,15 @@ import pytest
 from include.errors import AccessError, NotFoundError, RetryableError
 from include.experiments.closing import close_experiment
 from include.experiments.trial_job import TrialJob
+from include.search.space import parse
 from include.search.trial import TrialState
+
+BATCH_SIZE = json.dumps({"data_config.batch_size": {"_type": "choice", "_value": [64, 128]}})
+
+
+class Batches:
+    def ask(self, history, pending, seed):
+        return {"data_config.batch_size": 64}
 
 
 @pytest.fixture
@@ -218,3 +228,51 @@ def test_two_chains_run_beside_each_other(chain):
     assert report.best.number == 1
     assert report.best.days == pytest.approx({"1998-01-15": 0.7, "1998-01-16": 0.8, "1998-01-17": 0.9})
     assert report.best_model_dir.endswith(f"19980117_model_{chain.experiment}_1")
+
+
+def saved_otherwise(chain, job, old, new):
+    """The job runs, and EasyRec saves another config than it was sent."""
+    parameters = job.payload.parameters
+    sent = chain.objects.read(parameters["config"]).decode()
+    assert old in sent
+    chain.jobs.run(job.job_id)
+    chain.write_model(parameters["model_dir"], sent.replace(old, new))
+    chain.jobs.succeed(job.job_id)
+
+
+def test_a_day_that_went_on_from_another_checkpoint_does_not_count(chain):
+    chain.day(0.6)
+    before = chain.job(0).payload.parameters["model_dir"]
+    saved_otherwise(chain, chain.job(), f"{before}/model.ckpt-10", f"{before}/model.ckpt-5")
+
+    ended = chain.watcher().poll()
+
+    assert ended.state is TrialState.FAILED
+    assert "model.ckpt-5" in ended.reason
+
+
+def test_a_day_that_was_not_trained_at_the_rate_handed_over_does_not_count(chains):
+    chains.plan = replace(
+        chains.plan,
+        space=parse(BATCH_SIZE, "space"),
+        texts={**chains.plan.texts, "search_space.json": BATCH_SIZE},
+    )
+    chains.services = replace(chains.services, make_tuner=lambda _: Batches())
+    chains.open(trials=1)
+    chains.start()
+    (rate,) = chains.kept.rates
+    text = chains.config()
+    (shown,) = {line for line in text.splitlines() if "initial_learning_rate" in line}
+    saved_otherwise(chains, chains.job(), shown, f"initial_learning_rate: {rate * 2}")
+
+    ended = chains.watcher().poll()
+
+    assert ended.state is TrialState.FAILED
+    assert "initial_learning_rate" in ended.reason
+
+
+def test_a_sent_config_that_was_tidied_away_hinders_nothing(chain):
+    chain.train(chain.job())
+    chain.objects.delete(chain.job().payload.parameters["config"])
+
+    assert chain.watcher().poll().state is TrialState.SUBMITTED

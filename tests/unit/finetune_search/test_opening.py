@@ -74,8 +74,8 @@ def test_the_first_day_starts_from_the_model_promoted_for_the_day_before(chains)
     days = Days(chains.services, FinetunePlan.load(MODEL))
     days.set(start_from=ORIGIN)
     begun = days.engine.begin(date(1998, 1, 14), run=RunKey("daily", "14"), task_max_tries=3, by="test")
-    chains.open("before", trials=1)
-    assert chains.kept.checkpoint == f"{ORIGIN}/model.ckpt-10"
+    with pytest.raises(ProblemsError, match=r"the checkpoint to start from: 1998-01-15 waits for 1998-01-14"):
+        chains.open("before", trials=1)
     days.engine.promote(days.judge(begun).id, by="test")
 
     chains.open("after", trials=1)
@@ -86,6 +86,57 @@ def test_the_first_day_starts_from_the_model_promoted_for_the_day_before(chains)
         chains.day()
     assert chains.store.current_chain("movielens") == chain
     assert chains.store.serving("movielens").checkpoint == f"{begun.model_dir}/model.ckpt-10"
+
+
+def promoted(days, day):
+    begun = days.engine.begin(date(1998, 1, day), run=RunKey("daily", str(day)), task_max_tries=3, by="test")
+    days.engine.promote(days.judge(begun).id, by="test")
+    return begun
+
+
+def on_gap(chains, what):
+    settings = chains.plan.settings
+    finetune = settings.finetune.model_copy(update={"on_gap": what})
+    chains.plan = replace(chains.plan, settings=settings.model_copy(update={"finetune": finetune}))
+
+
+@pytest.fixture
+def days(chains):
+    days = Days(chains.services, FinetunePlan.load(MODEL))
+    days.set(start_from=ORIGIN)
+    return days
+
+
+def test_days_that_the_daily_run_would_not_pass_over_are_not_passed_over(chains, days):
+    begun = promoted(days, 14)
+
+    with pytest.raises(ProblemsError, match=r"before 1998-01-16 are not trained: 1998-01-15"):
+        chains.open(start="1998-01-16", end="1998-01-17", trials=1)
+    assert chains.store.experiments() == []
+
+    on_gap(chains, "last_good")
+    opened = chains.open(start="1998-01-16", end="1998-01-17", trials=1)
+    assert chains.kept.checkpoint == f"{begun.model_dir}/model.ckpt-10"
+    assert any("not trained: 1998-01-15" in note for note in opened.notes)
+
+
+def test_a_day_that_the_gate_refused_is_passed_over_as_the_daily_run_does_it(chains, days):
+    begun = promoted(days, 13)
+    days.set(start_from=ORIGIN, gate={"min": {"auc_is_like": 0.9}})
+    refused = days.engine.begin(date(1998, 1, 14), run=RunKey("daily", "14"), task_max_tries=3, by="test")
+    days.judge(refused)
+
+    chains.open(trials=1)
+
+    assert chains.kept.checkpoint == f"{begun.model_dir}/model.ckpt-10"
+
+
+def test_days_before_the_chains_first_one_start_where_a_new_chain_would(chains, days):
+    promoted(days, 17)
+
+    chains.open(start="1998-01-15", end="1998-01-16", trials=1)
+
+    assert chains.kept.checkpoint == f"{ORIGIN}/model.ckpt-10"
 
 
 def test_a_start_that_cannot_be_read_is_told_together_with_all_else_that_is_wrong(chains):
@@ -111,14 +162,14 @@ def test_further_trials_are_refused_when_the_first_checkpoint_is_gone(chains, cl
 
 
 def test_the_rate_is_handed_over_also_from_a_chain_that_recorded_none(chains):
+    chains.open("before", trials=1)
+    from_origin = chains.kept.rates
     days = Days(chains.services, FinetunePlan.load(MODEL))
     days.set(start_from=ORIGIN, learning_rate="unchanged")
     begun = days.engine.begin(date(1998, 1, 14), run=RunKey("daily", "14"), task_max_tries=3, by="test")
     days.engine.promote(days.judge(begun).id, by="test")
     assert chains.store.current_chain("movielens").origin.learning_rates == ()
 
-    chains.open("before", trials=1, start="1998-01-16", end="1998-01-16")
-    from_origin = chains.kept.rates
     opened = chains.open("after", trials=1)
 
     assert chains.kept.rates == from_origin != ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from include.experiments.unowned import end_unowned
 from include.search.trial import TrialState
 
@@ -20,3 +22,49 @@ def test_the_day_that_succeeded_is_kept_and_the_next_one_is_not_submitted(chains
     assert chains.store.trial(chains.experiment, 0).state is TrialState.CANCELLED
     assert chains.store.open_steps() == []
     assert chains.store.steps(chains.experiment)[0].state.value == "SUCCEEDED"
+
+
+def end(chains, trial):
+    list(end_unowned(chains.services, chains.kept, trial, model="movielens", why="its task is failed"))
+
+
+def test_a_clear_goes_on_with_the_day_that_was_not_submitted(chains):
+    chains.open(trials=1)
+    trial = chains.start()
+    chains.train(chains.job(), 0.6)
+    end(chains, trial)
+
+    chains.start(max_tries=7)
+    chains.day(0.7, epoch=1)
+    ended = chains.day(0.8, epoch=1)
+
+    assert (ended.state, ended.metric) == (TrialState.SUCCEEDED, pytest.approx(0.7))
+    assert chains.dirs() == ["19980115_model_exp_0", "19980116_model_exp_0_e1", "19980117_model_exp_0_e1"]
+
+
+def test_a_clear_trains_the_day_that_was_stopped_again_and_none_before_it(chains):
+    chains.open(trials=1)
+    chains.start()
+    trial = chains.day(0.6)
+    end(chains, trial)
+    assert chains.job().stops == 1
+
+    chains.start(max_tries=7)
+    chains.day(0.7, epoch=1)
+    ended = chains.day(0.8, epoch=1)
+
+    assert (ended.state, ended.metric) == (TrialState.SUCCEEDED, pytest.approx(0.7))
+    assert chains.dirs()[1:] == [
+        "19980116_model_exp_0", "19980116_model_exp_0_e1", "19980117_model_exp_0_e1",
+    ]  # fmt: skip
+
+
+def test_a_chain_that_a_person_cancelled_starts_over(chains):
+    chains.open(trials=1)
+    chains.start()
+    chains.day(0.6)
+    chains.watcher().cancel("a user ended the task")
+
+    chains.start(max_tries=7)
+
+    assert chains.dirs()[2:] == ["19980115_model_exp_0_e1"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from unittest import mock
 
 import pytest
@@ -144,9 +146,37 @@ def test_reconcile_of_ours_stops_each_of_our_unowned_jobs_and_none_of_theirs(
         lambda _experiment, _trial: (ours.services, ours.plan),
         [Project("sandbox", ours.services.jobs)],
         now=lambda: utc_now() + GRACE * 2,
+        stop_unknown=True,
     ).run()
 
     assert report.error() is None
     assert {finding.about.split(",")[0].removeprefix("job ") for finding in report.stopped} == old
     assert running(ours) == set()
     assert running(theirs) == other
+
+
+def test_reconcile_of_a_separated_copy_touches_no_job_of_the_original(world: World) -> None:
+    """As of a database dump that was made while the original's job ran, and of a job that is newer."""
+    world.set(capacity=0)
+    ours = world.install()
+    ours.open(trials=2)
+    ours.start(0)
+    copied = ours.home / "copy.db"
+    with sqlite3.connect(ours.home / "store.db") as original, sqlite3.connect(copied) as target:
+        original.backup(target)
+    ours.start(1)
+
+    with ExperimentStore.open(f"sqlite:///{copied}") as copy:
+        copy.separate_copy(by="ada")
+    with ExperimentStore.open(f"sqlite:///{copied}") as copy:
+        report = Reconciler(
+            copy,
+            NobodyOwnsAnything(),
+            lambda _experiment, _trial: (replace(ours.services, store=copy), ours.plan),
+            [Project("sandbox", ours.services.jobs)],
+            now=lambda: utc_now() + GRACE * 2,
+            stop_unknown=True,
+        ).run()
+
+    assert report.as_dict() == {"stopped": [], "closed": [], "left": [], "errors": []}
+    assert len(running(ours)) == 2

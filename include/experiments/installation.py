@@ -1,0 +1,46 @@
+"""Whether a store is this Airflow's own: the Airflow of a copy must neither start nor stop anything (adr 0008)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from include.errors import StateError
+from include.store import ExperimentStore
+
+
+class Installation(Protocol):
+    """What an Airflow remembers in its own database: marks, which a copy of the store alone doesn't have."""
+
+    @property
+    def name(self) -> str:
+        """For people: how they reach it."""
+        ...
+
+    def has(self, mark: str) -> bool:
+        """Whether it has the mark. Raises RetryableError when it can't be asked: that is no "no"."""
+        ...
+
+    def add(self, mark: str) -> None:
+        """Remember the mark; again changes nothing. Raises RetryableError."""
+        ...
+
+
+def refuse_foreign(store: ExperimentStore, airflow: Installation) -> None:
+    """Nothing when the store is this Airflow's; the first one that asks gets it.
+
+    Raises StateError, with what to do, when another Airflow uses the store or one that this is a copy of.
+    """
+    binding = store.binding()
+    mark = f"easyrec_store_{binding.uuid}_{binding.token}"
+    known = airflow.has(mark)
+    if not known and binding.at is not None:
+        raise StateError(
+            f"the store {binding.uuid} belongs to another Airflow ({binding.to or 'without an address'}, since "
+            f"{binding.at:%Y-%m-%d %H:%M} UTC): nothing is started or stopped from here",
+            hint="if this store is a copy: python -m include.cli store separate. If this Airflow is to take the "
+            "place of that one, or lost its Variables: python -m include.cli store rebind",
+        )
+    if not known:
+        airflow.add(mark)  # first: with a mark but no binding, the next task goes on here
+    if binding.at is None:
+        store.bind(binding.token, airflow.name)
