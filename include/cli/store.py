@@ -53,7 +53,7 @@ def _show(arguments: argparse.Namespace) -> None:
     if binding.at is None:
         print("no Airflow uses it yet")
     else:
-        print(f"used by Airflow {binding.to or '(no base_url)'} since {binding.at:%Y-%m-%d %H:%M} UTC")
+        print(f"used by Airflow {binding.to} since {binding.at:%Y-%m-%d %H:%M} UTC")
 
 
 def _rebind(arguments: argparse.Namespace) -> None:

@@ -35,7 +35,7 @@ def refuse_foreign(store: ExperimentStore, airflow: Installation) -> None:
     known = airflow.has(mark)
     if not known and binding.at is not None:
         raise StateError(
-            f"the store {binding.uuid} belongs to another Airflow ({binding.to or 'without an address'}, since "
+            f"the store {binding.uuid} belongs to another Airflow ({binding.to}, since "
             f"{binding.at:%Y-%m-%d %H:%M} UTC): nothing is started or stopped from here",
             hint="if this store is a copy: python -m include.cli store separate. If this Airflow is to take the "
             "place of that one, or lost its Variables: python -m include.cli store rebind",

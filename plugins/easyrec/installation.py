@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 from include.errors import RetryableError
 
 _TEXT = "This Airflow uses this EasyRec store (docs/operations.md). Without this Variable it refuses to."
@@ -18,7 +20,7 @@ class AirflowInstallation:
     def name(self) -> str:
         from airflow.configuration import conf
 
-        return str(conf.get("api", "base_url", fallback="") or "")
+        return str(conf.get("api", "base_url", fallback="") or f"of worker {socket.gethostname()}")
 
     def has(self, mark: str) -> bool:
         from airflow.sdk import Variable

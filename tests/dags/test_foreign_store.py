@@ -70,6 +70,7 @@ def test_the_airflow_that_used_the_store_first_goes_on_using_it(store, variables
     assert runtime.own_store() is store
     assert runtime.own_store() is store
     assert [key for key in variables if store.uuid in key]
+    assert store.binding().to  # for the error in another Airflow
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -16,7 +16,7 @@ from include.experiments.plan import Plan
 def used(lab, monkeypatch):
     """Connections of MaxCompute that clients were made for."""
     used: list[str] = []
-    monkeypatch.setattr(runtime, "open_store", lambda: lab.store)
+    monkeypatch.setattr(runtime, "own_store", lambda: lab.store)
     monkeypatch.setattr(
         runtime,
         "services",

@@ -27,7 +27,7 @@ def told(lab):
 def close(lab, told, monkeypatch):
     """Run the operator as a task would, with the lab's services."""
     monkeypatch.setattr(runtime, "services_of", lambda _experiment: (lab.services, lab.plan))
-    monkeypatch.setattr(runtime, "open_store", lambda: lab.store)
+    monkeypatch.setattr(runtime, "own_store", lambda: lab.store)
 
     def run(experiment=None):
         ti = SimpleNamespace(dag_id="dag", run_id="run")
