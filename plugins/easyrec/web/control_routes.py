@@ -57,7 +57,7 @@ class Given(_Body):
 
 
 def acting(store: Store, rights: TheirRights) -> Control:
-    return Control(store, AirflowWorkflow(), rights.name)
+    return Control(store, AirflowWorkflow(triggered_by="UI"), rights.name)
 
 
 Acting = Annotated[Control, Depends(acting)]
