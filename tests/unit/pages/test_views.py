@@ -118,11 +118,12 @@ def test_both_languages_have_the_same_texts_with_the_same_blanks():
 
 def test_the_calendar_names_what_the_days_are_trained_with_until_it_is_taken_back(store):
     add_days(store)
-    given = {"by": "ann", "reason": ""}
+    given = {"by": "ann", "reason": "better by 0.01"}
     assert days.calendar(store, "movielens", NOW)["adopted"] is None
     store.adopt("movielens", {"a.b": 2}, experiment="movielens-aaaa0009", trial=3, **given)
     seen = days.calendar(store, "movielens", NOW)["adopted"]
     assert (seen["experiment"], seen["trial"], seen["by"]) == ("movielens-aaaa0009", 3, "ann")
+    assert seen["reason"] == "better by 0.01"
     assert seen["edits"] == {"a.b": 2}
     store.adopt("movielens", {}, experiment=None, trial=None, **given)
     assert days.calendar(store, "movielens", NOW)["adopted"] is None

@@ -50,7 +50,7 @@ function serving({ serves, serves_age_hours, chain, adopted }) {
     h("dd", {}, serves ? [`${serves.bizdate} (${t("days.promotion", { number: serves.number })}, ${duration(serves_age_hours * 3600)}) `, h("code", {}, serves.checkpoint)] : t("days.nothing")),
     h("dt", {}, t("days.origin")), h("dd", {}, origin, h("code", {}, chain.checkpoint)),
     adopted ? [h("dt", {}, t("days.adopted")), h("dd", {},
-      h("a", { href: `${root}${experimentPath(adopted.experiment)}/trials/${adopted.trial}` }, `${adopted.experiment} #${adopted.trial}`), ` (${adopted.by}, ${time(adopted.at)}) `,
+      h("a", { href: `${root}${experimentPath(adopted.experiment)}/trials/${adopted.trial}` }, `${adopted.experiment} #${adopted.trial}`), ` (${[adopted.by, time(adopted.at), adopted.reason].filter(Boolean).join(", ")}) `,
       h("code", {}, Object.entries(adopted.edits).map(([key, value]) => `${key} = ${text(value)}`).join("; ")))] : null);
 }
 
