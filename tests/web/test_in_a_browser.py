@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import expect
 
 from include.store import Result, TaskKey
-from tests.web.conftest import HIDDEN_SEARCH, LARGE, MARKUP, PASSWORDS, SMALL
+from tests.support.searches import add_search
+from tests.web.conftest import FINETUNE, HIDDEN_SEARCH, LARGE, MARKUP, PASSWORDS, SMALL
 
 pytestmark = [pytest.mark.airflow]
 
@@ -33,12 +34,13 @@ def test_people_find_the_page_in_airflows_menu(site, visit):
 
 
 def test_a_new_trial_and_its_results_appear_without_reloading(site, visit):
-    page = visit().open(f"/experiments/{SMALL}")
+    search = add_search(site.store, "movielens-aaaa0004").id
+    page = visit().open(f"/experiments/{search}")
     expect(page.get_by_text("8 of 10 trials begun")).to_be_visible()
     page.evaluate("window.mark = 1")
 
-    task = TaskKey("begin_search_movielens", f"run-{SMALL}", "trial", 8)
-    site.store.record_ask(SMALL, expected_asks=8, task=task, task_max_tries=3, parameters={"a": 1}, seen=8)
+    task = TaskKey("begin_search_movielens", f"run-{search}", "trial", 8)
+    site.store.record_ask(search, expected_asks=8, task=task, task_max_tries=3, parameters={"a": 1}, seen=8)
 
     expect(page.get_by_text("9 of 10 trials begun")).to_be_visible()
     page.get_by_role("tab", name="Trials").click()
@@ -47,11 +49,12 @@ def test_a_new_trial_and_its_results_appear_without_reloading(site, visit):
 
 
 def test_a_trials_curve_grows_while_one_looks(site, visit):
-    page = visit().open(f"/experiments/{SMALL}/trials/2")
+    search = add_search(site.store, "movielens-aaaa0005").id
+    page = visit().open(f"/experiments/{search}/trials/2")
     points = page.locator(".js-plotly-plot .scatterlayer .trace").first.locator(".points path")
     expect(points).to_have_count(5)
 
-    step = site.store.steps(SMALL, 2)[0].id
+    step = site.store.steps(search, 2)[0].id
     site.store.record_results(step, [Result(600, 0.71, {"auc_is_like": 0.71, "auc_is_love": 0.71}, 1.0)])
 
     expect(points).to_have_count(6)
@@ -92,6 +95,20 @@ def test_every_plot_is_drawn_without_asking_any_other_site(site, visit):
     assert {
         url for url in there.requests if not url.startswith((site.airflow.url, "data:", "blob:"))
     } == set()
+
+
+def test_the_days_of_a_chain_are_told_apart(visit):
+    page = visit().open(f"/experiments/{FINETUNE}/trials/0")
+    legend = page.locator(".js-plotly-plot .legend .traces")
+    expect(legend).to_have_text(["1998-01-15", "1998-01-16", "1998-01-17"])
+    expect(page.locator(".js-plotly-plot .ytitle")).to_have_text("objective")
+    page.get_by_label("Metric", exact=True).select_option("auc_is_love")
+    expect(page.locator(".js-plotly-plot .ytitle")).to_have_text("auc_is_love")
+
+    page.goto(f"{page.url.partition('/trials')[0]}#plots")
+    page.get_by_label("Plot", exact=True).select_option("intermediate")
+    expect(page.locator(".js-plotly-plot .xtick")).to_have_text(["1998-01-15", "1998-01-16", "1998-01-17"])
+    expect(page.get_by_text("What each day of a chain came to")).to_be_visible()
 
 
 def test_what_a_job_says_is_shown_as_text(visit):

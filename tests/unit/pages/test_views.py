@@ -12,7 +12,7 @@ from include.errors import NotFoundError
 from include.experiments.chain_plan import plan_of
 from include.pages import changes, days, experiments, figures, runs, study, trials
 from include.store import ExperimentStore, Result
-from tests.support.searches import add_days, add_search
+from tests.support.searches import add_days, add_finetune_search, add_search
 
 NOW = datetime(2026, 6, 1, tzinfo=timezone.utc)
 I18N = Path(__file__).parents[3] / "plugins" / "easyrec" / "web" / "static" / "i18n"
@@ -94,6 +94,33 @@ def test_each_plot_is_drawn_or_says_what_is_missing(store, search, name):
     assert drawn["data"]
     empty = add_search(store, "movielens-aaaa0008", trials=0).id
     assert figures.figure(store, empty, name, now=NOW)["empty"]
+
+
+def test_a_chains_line_goes_over_its_days_and_its_page_has_a_curve_for_each(store):
+    chain = add_finetune_search(store).id
+    drawn = figures.figure(store, chain, "intermediate", now=NOW)
+    days = ["1998-01-15", "1998-01-16", "1998-01-17"]
+    assert drawn["layout"]["xaxis"]["categoryarray"] == days
+    by_state = {trace["name"]: trace for trace in drawn["data"]}
+    assert by_state["SUCCEEDED"]["x"] == [*days, None, *days, None]  # trials 0 and 2
+    assert by_state["EARLY_STOPPED"]["x"] == [*days[:2], None]
+
+    seen = trials.trial_page(store, chain, 0)
+    assert [curve["name"] for curve in seen["curves"]] == days
+    assert all(curve["steps"] == [100, 200, 300, 400, 500] for curve in seen["curves"])
+    last = [round(curve["values"]["objective"][-1], 6) for curve in seen["curves"]]
+    assert by_state["SUCCEEDED"]["y"][:3] == last
+    empty = add_finetune_search(store, "movielens-bbbb0002", trials=0).id
+    assert figures.figure(store, empty, "intermediate", now=NOW)["empty"] == "days"
+
+
+def test_only_chosen_chains_are_compared_and_a_day_without_a_metric_is_a_gap(store):
+    chain = add_finetune_search(store).id
+    drawn = figures.figure(store, chain, "intermediate", trials=[0, 2], now=NOW)
+    assert [(trace["name"], len(trace["x"])) for trace in drawn["data"]] == [("#0", 4), ("#2", 4)]
+    silent = add_finetune_search(store, "movielens-bbbb0002", trials=1, evaluations=0).id
+    (trace,) = figures.figure(store, silent, "intermediate", now=NOW)["data"]
+    assert (len(trace["x"]), trace["y"]) == (4, [None] * 4)
 
 
 def test_jobs_that_ran_at_once_lie_in_different_slots(store, search):

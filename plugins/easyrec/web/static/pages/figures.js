@@ -30,6 +30,7 @@ export function plotsTab(path) {
     try {
       const figure = await get(`${path}/plots/${asked}?${chosen}`);
       if (asked !== name) return; // another was chosen meanwhile
+      if (figure.over) replace(hint, t(`plots.${name}.${figure.over}.hint`));
       if (!keys.options.length) replace(keys, (figure.parameters ?? []).map((k) => h("option", { value: k }, k)));
       if (figure.empty) {
         replace(place, empty(t("plots.empty"), t(`plots.empty.${figure.empty}`)));
