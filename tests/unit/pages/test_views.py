@@ -123,6 +123,26 @@ def test_only_chosen_chains_are_compared_and_a_day_without_a_metric_is_a_gap(sto
     assert (len(trace["x"]), trace["y"]) == (4, [None] * 4)
 
 
+def test_parallel_coordinates_say_what_each_axis_measures_and_whose_each_line_is(store, search):
+    drawn = figures.figure(store, search, "parallel", now=NOW)
+    axes = {axis["name"]: axis for axis in drawn["axes"]}
+    found = {t.number: t for t in store.trials(search) if t.metric is not None}
+    metrics = [t.metric for t in found.values()]
+    rates = [t.parameters["model_config.embedding_regularization"] for t in found.values()]
+    assert axes["objective"] == {"name": "objective", "low": min(metrics), "high": max(metrics), "log": False}
+    assert axes["embedding_regularization"]["low"] == min(rates)
+    assert axes["embedding_regularization"]["log"] is True
+    sizes = {t.parameters["data_config.batch_size"] for t in found.values()}
+    assert axes["batch_size"]["options"] == sorted(sizes)
+
+    heights = {}
+    for trace in drawn["data"]:
+        for line, number in enumerate(trace["meta"]):
+            heights[number] = trace["y"][line * (len(axes) + 1)]
+        assert len(trace["y"]) == len(trace["meta"]) * (len(axes) + 1)
+    assert sorted(heights, key=lambda n: heights[n]) == sorted(found, key=lambda n: found[n].metric)
+
+
 def test_jobs_that_ran_at_once_lie_in_different_slots(store, search):
     drawn = figures.figure(store, search, "timeline", now=NOW)
     slots = {

@@ -46,6 +46,11 @@ export async function draw(element, figure) {
   await plotly.react(element, figure.data, styled(figure.layout ?? {}), { responsive: true, displaylogo: false });
 }
 
+// Other shapes over a figure that is drawn, without drawing the rest.
+export async function mark(element, shapes) {
+  await (await load()).relayout(element, { shapes });
+}
+
 // In the other colours, after the theme changed.
 export function redraw() {
   for (const [element, figure] of drawn) {

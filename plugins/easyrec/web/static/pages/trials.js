@@ -9,15 +9,16 @@ import { compare } from "./compare.js";
 import { badge, trialLink } from "./pieces.js";
 
 const STATES = ["SUCCEEDED", "EARLY_STOPPED", "FAILED", "CANCELLED", "RUNNING", "SUBMITTED", "WAITING"];
+const SELECTED = "selected";
 const SHOWN_AT_FIRST = 6;
 
-export function trialsTab(path) {
+export function trialsTab(path, _again, shared) {
   const element = h("div", {}, loading());
-  const selected = new Set();
+  const { selected } = shared;
   const comparison = h("div");
   const hidden = new Set();
   const words = h("input", { type: "search", placeholder: t("trials.filter"), "aria-label": t("trials.filter") });
-  const states = h("select", { "aria-label": t("trials.state") }, h("option", { value: "" }, t("trials.all")), STATES.map((s) => h("option", { value: s }, state(s))));
+  const states = h("select", { "aria-label": t("trials.state") }, h("option", { value: "" }, t("trials.all")), h("option", { value: SELECTED }, t("trials.selected")), STATES.map((s) => h("option", { value: s }, state(s))));
   const button = h("button", { type: "button", disabled: true }, t("trials.compare"));
   const chooser = h("details", { class: "chooser" });
   let data = null;
@@ -30,7 +31,8 @@ export function trialsTab(path) {
   const table = new Table([{ key: "number", value: (r) => r.number, show: (r) => r.number, label: "#" }], { selected, onselect, id: (row) => row.number, label: t("tab.trials") });
   const filter = () => {
     const wanted = words.value.toLowerCase();
-    table.filter((row) => (!states.value || row.state === states.value) && (!wanted || haystack(row).includes(wanted)));
+    const kept = (row) => (states.value === SELECTED ? selected.has(row.number) : !states.value || row.state === states.value);
+    table.filter((row) => kept(row) && (!wanted || haystack(row).includes(wanted)));
   };
   words.addEventListener("input", filter);
   states.addEventListener("change", filter);
@@ -68,6 +70,13 @@ export function trialsTab(path) {
         drawChooser();
       }
       table.update(data.rows, columns(data, hidden));
+      if (shared.handed) {
+        shared.handed = false;
+        words.value = "";
+        states.value = SELECTED;
+        filter();
+        onselect();
+      }
     },
   };
 }
