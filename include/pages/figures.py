@@ -234,7 +234,7 @@ def _timeline(trials: Sequence[Trial], steps: Sequence[Step], now: datetime) -> 
     ]
     layout = _axes("", "slot")
     layout["xaxis"]["type"] = "date"
-    layout["yaxis"].update(dtick=1, autorange="reversed")
+    layout["yaxis"].update(dtick=1, range=[len(free_from) + 0.5, 0.5])
     return {"data": data, "layout": {**layout, "barmode": "overlay", "bargap": 0.1}}
 
 

@@ -32,7 +32,8 @@ def parallel(study: Any, parameters: Sequence[str]) -> dict[str, Any]:
         group = range(begin, min(begin + share, len(trials)))
         low, high = trials[group[0]].value, trials[group[-1]].value
         colour = _COLOURS[round(index * (len(_COLOURS) - 1) / max(1, (len(trials) - 1) // share))]
-        data.append(_lines(f"{low:.4g} … {high:.4g}", colour, [trials[n] for n in group], group, axes))
+        name = f"{low:.4g}" if low == high else f"{low:.4g} … {high:.4g}"
+        data.append(_lines(name, colour, [trials[n] for n in group], group, axes))
     ticks = [_short(axis["name"]) for axis in axes]
     layout = {
         "xaxis": {

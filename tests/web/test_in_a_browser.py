@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 
@@ -202,6 +203,22 @@ def test_the_browsers_language_and_airflows_dark_mode_are_followed(visit):
     page.goto(visit().site.url + f"/experiments/{SMALL}")
     expect(page.get_by_role("tab", name="概览")).to_be_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(17, 17, 17)"
+    expect(page.get_by_text("58 分 0 秒")).to_be_visible()
+    page.get_by_role("tab", name="图表").click()
+    page.get_by_role("combobox", name="图表").select_option("intermediate")
+    expect(page.locator(".js-plotly-plot .legend .traces")).to_have_text(["成功", "提前停止"])
+    expect(page.locator(".js-plotly-plot .xtitle")).to_have_text("全局步数")
+
+
+def test_a_person_with_a_keyboard_stays_where_they_are_while_the_search_goes_on(site, visit):
+    search = add_search(site.store, "movielens-aaaa0006").id
+    page = visit().open(f"/experiments/{search}")
+    for name, role in (("Pause", "button"), ("#", "link")):
+        place = page.get_by_role(role, name=name).first
+        place.focus()
+        site.store.set_limits(search, max_trials=20 if role == "button" else 30, by="ann")
+        expect(page.get_by_text("8 of 20" if role == "button" else "8 of 30")).to_be_visible()
+        expect(place).to_be_focused()
 
 
 def test_the_keyboard_alone_is_enough(visit):
@@ -218,13 +235,39 @@ def test_the_keyboard_alone_is_enough(visit):
 
 
 @pytest.mark.parametrize(
-    "path", ["/", f"/experiments/{SMALL}", f"/experiments/{SMALL}/trials/0", "/models/movielens/days"]
+    "path",
+    [
+        "/",
+        f"/experiments/{SMALL}",
+        f"/experiments/{SMALL}#trials",
+        f"/experiments/{SMALL}#plots",
+        f"/experiments/{SMALL}/trials/0",
+        "/models/movielens/days",
+    ],
 )
 def test_a_narrow_window_needs_no_sideways_scrolling(visit, path):
     page = visit(viewport={"width": 360, "height": 740}).open(path)
     expect(page.locator("h1")).to_be_visible()
     expect(page.get_by_text("Loading…")).to_have_count(0)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_a_narrow_calendar_cuts_no_word_off(visit):
+    page = visit(viewport={"width": 400, "height": 800}).open("/models/movielens/days")
+    expect(page.locator(".calendar button")).to_have_count(5)
+    cut = """() => [...document.querySelectorAll(".calendar .badge")].filter(
+        (b) => b.getBoundingClientRect().right > b.closest("button").getBoundingClientRect().right).length"""
+    assert page.evaluate(cut) == 0
+
+
+def test_the_axes_of_parallel_coordinates_keep_their_distance_in_a_narrow_window(visit):
+    page = visit(viewport={"width": 400, "height": 800}).open(f"/experiments/{SMALL}#plots")
+    page.get_by_label("Plot", exact=True).select_option("parallel")
+    ticks = page.locator(".js-plotly-plot .xtick")
+    expect(ticks).to_have_count(10)
+    lefts = [tick.bounding_box()["x"] for tick in ticks.all()]
+    assert min(b - a for a, b in itertools.pairwise(lefts)) > 60
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
 def test_trouble_says_what_to_do_and_goes_away_by_itself(site, visit):

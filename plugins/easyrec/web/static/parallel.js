@@ -3,13 +3,14 @@
 // when a new trial stretches an axis.
 import { h, replace } from "./dom.js";
 import { text } from "./format.js";
-import { t } from "./i18n.js";
+import { t, word } from "./i18n.js";
 import { draw, mark } from "./plots.js";
 
 const NEAR = 30; // pixels from an axis that still mean it
 const CLICK = 4; // pixels that are no drag yet
 const ROUNDED = 5e-5; // places come with four digits
 const COMPARABLE = 20;
+const APART = 84; // pixels that the labels of two axes need
 const FADED = { type: "scatter", mode: "lines", hoverinfo: "skip", showlegend: false, line: { color: "rgba(128, 128, 128, 0.18)", width: 1 } };
 
 export class Parallel {
@@ -26,7 +27,7 @@ export class Parallel {
     this.element = h("div", {},
       h("p", { class: "tools" }, this.said, this.reset, this.compare),
       h("details", { class: "chooser" }, h("summary", {}, t("parallel.ranges")), this.fields),
-      this.plot);
+      h("div", { class: "wide", tabIndex: 0, role: "region", "aria-label": t("plots.parallel") }, this.plot));
     this.plot.addEventListener("pointerdown", (event) => this.drag(event));
   }
 
@@ -35,6 +36,7 @@ export class Parallel {
     const named = JSON.stringify(figure.axes.map(({ name, options }) => [name, options]));
     if (named !== this.named) replace(this.fields, figure.axes.map((axis) => this.field(axis)));
     this.named = named;
+    this.plot.style.minWidth = `${figure.axes.length * APART}px`;
     await this.show();
   }
 
@@ -84,7 +86,7 @@ export class Parallel {
     const fixed = { fixedrange: true };
     await draw(this.plot, {
       data: active ? split(data, axes.length + 1, this.keeps()) : data,
-      layout: { ...layout, dragmode: false, xaxis: { ...layout.xaxis, ...fixed }, yaxis: { ...layout.yaxis, ...fixed }, shapes: this.shapes() },
+      layout: { ...layout, dragmode: false, xaxis: { ...layout.xaxis, ticktext: layout.xaxis.ticktext.map(word), ...fixed }, yaxis: { ...layout.yaxis, ...fixed }, shapes: this.shapes() },
     });
   }
 
@@ -101,7 +103,7 @@ export class Parallel {
   // Two fields for an axis: numbers, or the options of a choice.
   field(axis) {
     const ends = [0, 1].map((end) => {
-      const label = `${axis.name}: ${t(end ? "parallel.to" : "parallel.from")}`;
+      const label = `${word(axis.name)}: ${t(end ? "parallel.to" : "parallel.from")}`;
       const common = { "aria-label": label, "data-axis": axis.name, "data-end": String(end) };
       const element = axis.options
         ? h("select", common, h("option", { value: "" }, "–"), axis.options.map((option) => h("option", { value: JSON.stringify(option) }, text(option))))
@@ -114,7 +116,7 @@ export class Parallel {
       });
       return element;
     });
-    return h("fieldset", {}, h("legend", {}, axis.name), ends[0], "–", ends[1]);
+    return h("fieldset", {}, h("legend", {}, word(axis.name)), ends[0], "–", ends[1]);
   }
 
   // A range with the mouse; a click without one takes the axis's range away. Fingers scroll.

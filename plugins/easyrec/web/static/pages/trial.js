@@ -2,13 +2,13 @@
 import { airflow, experimentPath, get, part, post, root } from "../api.js";
 import { h, replace } from "../dom.js";
 import { duration, number, shortKey, text, time } from "../format.js";
-import { t } from "../i18n.js";
+import { t, word } from "../i18n.js";
 import { outside } from "../links.js";
 import { follow } from "../live.js";
 import { empty, failed } from "../notices.js";
 import { draw } from "../plots.js";
 import { trialControls } from "./controls.js";
-import { badge } from "./pieces.js";
+import { badge, scroll } from "./pieces.js";
 
 // Plotly's colours come again after so many lines: then the lines look different.
 const COLOURS = 10;
@@ -43,7 +43,7 @@ export async function show(body, experiment, numeral) {
     metrics.hidden = !shown[0].name;
     if (metric.options.length !== tags.length) {
       const chosen = metric.value;
-      replace(metric, tags.map((tag) => h("option", { value: tag, selected: tag === chosen }, tag)));
+      replace(metric, tags.map((tag) => h("option", { value: tag, selected: tag === chosen }, word(tag))));
     }
     await draw(plot, figure(shown, metric.value));
   }
@@ -108,7 +108,7 @@ function summary(trial, path, logview) {
       fact("trials.objective", number(trial.metric)),
       Object.entries(trial.metrics).map(([tag, value]) => [h("dt", {}, tag), h("dd", {}, number(value))]),
       fact("trials.duration", duration(took)),
-      fact("trials.source", trial.source),
+      fact("trials.source", word(trial.source)),
       fact("trial.asked", time(trial.asked_at)),
       fact("trial.job", job ? h("code", {}, job.job_id) : "–"),
       fact("trial.model_dir", job ? h("code", {}, job.model_dir) : "–"),
@@ -140,13 +140,13 @@ function fold(name, isOpen, ...children) {
 // A trial of a finetune search is a chain of days.
 function perDay(days) {
   const rows = Object.entries(days).map(([day, metric]) => h("tr", {}, h("th", { scope: "row" }, day), h("td", { class: "number" }, number(metric))));
-  return rows.length ? fold("days", true, h("div", { class: "scroll" }, h("table", {}, h("tbody", {}, rows)))) : null;
+  return rows.length ? fold("days", true, scroll(t("trial.days"), h("table", {}, h("tbody", {}, rows)))) : null;
 }
 
 function parameters(trial) {
   const keys = Object.keys(trial.parameters);
   const rows = keys.map((k) => h("tr", {}, h("td", { title: k }, shortKey(k, keys)), h("td", {}, text(trial.parameters[k])), h("td", { class: "soft mono" }, k)));
-  return fold("parameters", true, h("div", { class: "scroll" }, h("table", {}, h("tbody", {}, rows))));
+  return fold("parameters", true, scroll(t("trial.parameters"), h("table", {}, h("tbody", {}, rows))));
 }
 
 function diff(found) {
@@ -163,10 +163,10 @@ function jobs(all) {
     h("td", {}, `${j.epoch}.${j.attempt}`), h("td", {}, h("code", {}, j.job_id ?? "–")), h("td", {}, badge(j.state)),
     h("td", {}, h("span", { class: "reason", title: j.reason }, j.reason)), h("td", {}, time(j.submitted_at)), h("td", {}, time(j.ended_at)),
     h("td", {}, h("details", {}, h("summary", {}, t("trial.payload")), h("pre", {}, JSON.stringify(j.payload, null, 1))))));
-  return fold("jobs", false, h("div", { class: "scroll" }, h("table", {}, h("tbody", {}, rows))));
+  return fold("jobs", false, scroll(t("trial.jobs"), h("table", {}, h("tbody", {}, rows))));
 }
 
 function story(events) {
   const rows = events.map((e) => h("tr", {}, h("td", {}, time(e.at)), h("td", {}, e.kind), h("td", {}, e.by), h("td", { class: "mono" }, JSON.stringify(e.data))));
-  return fold("story", false, h("div", { class: "scroll" }, h("table", {}, h("tbody", {}, rows))));
+  return fold("story", false, scroll(t("trial.story"), h("table", {}, h("tbody", {}, rows))));
 }

@@ -2,7 +2,7 @@
 import { experimentPath, get } from "../api.js";
 import { h, replace } from "../dom.js";
 import { duration, number, shortKey, state, text } from "../format.js";
-import { t } from "../i18n.js";
+import { t, word } from "../i18n.js";
 import { empty, loading } from "../notices.js";
 import { Table } from "../table.js";
 import { compare } from "./compare.js";
@@ -40,7 +40,7 @@ export function trialsTab(path, _again, shared) {
 
   function haystack(row) {
     const values = data.parameters.map((key, index) => `${key}=${text(row.parameters[index])}`);
-    return [`#${row.number}`, row.state, state(row.state), row.reason, row.source, ...values].join(" ").toLowerCase();
+    return [`#${row.number}`, row.state, state(row.state), row.reason, row.source, word(row.source), ...values].join(" ").toLowerCase();
   }
 
   function drawChooser() {
@@ -91,14 +91,14 @@ function columns(data, hidden) {
     value: (r) => comparable(r.parameters[index]), show: (r) => text(r.parameters[index]),
   }));
   return [
-    { key: "number", label: "#", numeric: true, value: (r) => r.number, show: (r) => trialLink(experiment, r.number), hint: (r) => r.source },
+    { key: "number", label: "#", numeric: true, value: (r) => r.number, show: (r) => trialLink(experiment, r.number), hint: (r) => word(r.source) },
     { key: "state", label: t("trials.state"), value: (r) => r.state, show: (r) => badge(r.state) },
     { key: "reason", label: t("trials.reason"), value: (r) => r.reason || null, show: (r) => h("span", { class: "reason" }, r.reason), hint: (r) => r.reason },
     { key: "metric", label: t("trials.objective"), numeric: true, descending: true, value: (r) => r.metric, show: (r) => number(r.metric) },
     ...metrics.slice(0, data.weighted),
     { key: "seconds", label: t("trials.duration"), numeric: true, value: (r) => r.seconds, show: (r) => duration(r.seconds) },
     { key: "cost", label: t("trials.cost"), title: t("trials.cost.title"), numeric: true, value: (r) => r.training_seconds, show: (r) => duration(r.training_seconds) },
-    { key: "source", label: t("trials.source"), value: (r) => r.source, show: (r) => r.source },
+    { key: "source", label: t("trials.source"), value: (r) => r.source, show: (r) => word(r.source) },
     ...parameters.filter((c) => !hidden.has(c.key.slice("parameter ".length))),
     ...metrics.slice(data.weighted),
   ];
