@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from include.errors import AccessError, ConfigError, NotFoundError, RetryableError, StateError
 
@@ -16,7 +16,13 @@ _DESCRIPTION = "Running trials of one EasyRec model; change the slots at any tim
 
 
 class AirflowWorkflow:
-    """A ``Workflow``. It does what ``airflow pools set`` and ``airflow dags trigger`` do."""
+    """A ``Workflow``. It does what ``airflow pools set`` and ``airflow dags trigger`` do.
+
+    ``triggered_by``: what Airflow says started a run, the name of one of its ``DagRunTriggeredByType``.
+    """
+
+    def __init__(self, triggered_by: Literal["CLI", "UI"] = "CLI") -> None:
+        self._triggered_by = triggered_by
 
     def pool_slots(self, name: str) -> int | None:
         with _session() as session:
@@ -50,7 +56,7 @@ class AirflowWorkflow:
                     dag_id,
                     run_id=run_id,
                     conf=dict(conf),
-                    triggered_by=DagRunTriggeredByType.CLI,
+                    triggered_by=DagRunTriggeredByType[self._triggered_by],
                     triggering_user_name=by,
                     session=session,
                 )

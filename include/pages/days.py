@@ -120,6 +120,7 @@ def _adoption(adoption: Adoption | None) -> dict[str, Any] | None:
         "experiment": adoption.experiment,
         "trial": adoption.trial,
         "by": adoption.by,
+        "reason": adoption.reason,
         "at": adoption.at,
     }
 

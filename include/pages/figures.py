@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from include.errors import NotFoundError
 from include.experiments.chain_plan import plan_of
-from include.experiments.report import json_ready
+from include.experiments.report import days_of_trials, json_ready
 from include.experiments.trial_starter import BASELINE
 from include.pages.parallel import parallel
 from include.pages.study import study_of
 from include.search.trial import TrialState
-from include.store import Experiment, ExperimentStore, Step, Trial
+from include.store import Experiment, ExperimentStore, RecordedResult, Step, Trial
 
 Figure = dict[str, Any]
+Curves = dict[int, tuple[list[Any], list[Any]]]
+"""By trial: where its points lie, and their values."""
 _MOST_PARAMETERS = {"parallel": 12, "slice": 4, "contour": 2}
 """Shown without a choice, the most important first: more would not be readable."""
 _MARKED = 2000
@@ -130,24 +132,59 @@ _BY_OPTUNA: dict[str, Callable[[Any, list[str]], Any]] = {
 
 
 def _intermediate(store: ExperimentStore, experiment: Experiment, only: Sequence[int]) -> Figure:
-    """One line a trial. The lines of a state are one trace with gaps: a browser draws 1,000 of them at once."""
-    curves: dict[int, tuple[list[Any], list[Any]]] = {}
-    for result in store.results(experiment.id):
-        xs, ys = curves.setdefault(result.step.trial, ([], []))
-        xs.append(result.global_step)
-        ys.append(float(f"{result.objective:.6g}"))
-    shown = [t for t in store.trials(experiment.id) if t.number in curves and (not only or t.number in only)]
+    """One line a trial. The lines of a state are one trace with gaps: a browser draws 1,000 of them at once.
+
+    A chain's line goes over its days: their own curves all count from step 0 and would lie on each other.
+    """
+    plan, trials = plan_of(experiment.snapshot), store.trials(experiment.id)
+    results = store.results(experiment.id)
+    if plan.judges_whole_steps:
+        curves = _of_days(trials, days_of_trials(plan, results, store.steps(experiment.id)))
+    else:
+        curves = _of_evaluations(results)
+    shown = [t for t in trials if t.number in curves and (not only or t.number in only)]
     if not shown:
-        return _nothing("results")
+        return _nothing("days" if plan.judges_whole_steps else "results")
     if only:
         data = [_line(f"#{t.number}", [t], curves, None) for t in shown]
     else:
         states = [(s, [t for t in shown if t.state is s]) for s in COLOURS]
         data = [_line(s.value, of, curves, COLOURS[s]) for s, of in states if of]
-    return json_ready({"data": data, "layout": _axes("global step", "objective")})  # type: ignore[no-any-return]
+    layout = _axes("global step", "objective")
+    if plan.judges_whole_steps:
+        days = [plan.step_name(step) for step in range(plan.step_count)]
+        layout["xaxis"] = {"type": "category", "categoryarray": days, "range": [-0.5, len(days) - 0.5]}
+        return json_ready({"data": data, "layout": layout, "over": "days"})  # type: ignore[no-any-return]
+    return json_ready({"data": data, "layout": layout})  # type: ignore[no-any-return]
 
 
-def _line(name: str, trials: Sequence[Trial], curves: Any, colour: str | None) -> Figure:
+def _of_evaluations(results: Sequence[RecordedResult]) -> Curves:
+    curves: Curves = {}
+    for result in results:
+        xs, ys = curves.setdefault(result.step.trial, ([], []))
+        xs.append(result.global_step)
+        ys.append(_rounded(result.objective))
+    return curves
+
+
+def _of_days(trials: Sequence[Trial], values: Mapping[tuple[int, int], Mapping[str, float | None]]) -> Curves:
+    """What each day that has ended came to; a day without a finite metric is a gap."""
+    curves: Curves = {}
+    for trial in trials:
+        days = sorted(values.get((trial.number, trial.epoch), {}).items())
+        if days:
+            curves[trial.number] = (
+                [day for day, _ in days],
+                [v if v is None else _rounded(v) for _, v in days],
+            )
+    return curves
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _line(name: str, trials: Sequence[Trial], curves: Curves, colour: str | None) -> Figure:
     x: list[Any] = []
     y: list[Any] = []
     text: list[Any] = []
@@ -197,7 +234,7 @@ def _timeline(trials: Sequence[Trial], steps: Sequence[Step], now: datetime) -> 
     ]
     layout = _axes("", "slot")
     layout["xaxis"]["type"] = "date"
-    layout["yaxis"].update(dtick=1, autorange="reversed")
+    layout["yaxis"].update(dtick=1, range=[len(free_from) + 0.5, 0.5])
     return {"data": data, "layout": {**layout, "barmode": "overlay", "bargap": 0.1}}
 
 

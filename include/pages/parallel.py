@@ -10,13 +10,17 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-_COLOURS = ("#440154", "#472f7d", "#39568c", "#2a788e", "#1f988b", "#35b779", "#7ad151", "#fde725")
-"""From low metrics to high ones (viridis)."""
+_COLOURS = ("#3b6fb6", "#5b6fd0", "#8561c5", "#a855b5", "#c9479a", "#dd4a6f", "#e5603f", "#e07b00")
+"""From low metrics to high ones; each is readable on white and on black."""
 _LABEL = 22
 
 
 def parallel(study: Any, parameters: Sequence[str]) -> dict[str, Any]:
-    """A plotly figure of the trials that have all of ``parameters``."""
+    """A plotly figure of the trials that have all of ``parameters``, and what a browser needs to filter it.
+
+    ``axes``: name and scale of each, ``low``, ``high``, ``log`` or the ``options`` of a choice. A trace's
+    ``meta``: the numbers of its trials, in the order of its lines.
+    """
     trials = sorted(
         (t for t in study.trials if all(p in t.params for p in parameters)), key=lambda t: t.value
     )
@@ -28,15 +32,22 @@ def parallel(study: Any, parameters: Sequence[str]) -> dict[str, Any]:
         group = range(begin, min(begin + share, len(trials)))
         low, high = trials[group[0]].value, trials[group[-1]].value
         colour = _COLOURS[round(index * (len(_COLOURS) - 1) / max(1, (len(trials) - 1) // share))]
-        data.append(_lines(f"{low:.4g} … {high:.4g}", colour, [trials[n] for n in group], group, axes))
+        name = f"{low:.4g}" if low == high else f"{low:.4g} … {high:.4g}"
+        data.append(_lines(name, colour, [trials[n] for n in group], group, axes))
     ticks = [_short(axis["name"]) for axis in axes]
     layout = {
-        "xaxis": {"tickvals": list(range(len(axes))), "ticktext": ticks, "zeroline": False},
+        "xaxis": {
+            "tickvals": list(range(len(axes))),
+            "ticktext": ticks,
+            "zeroline": False,
+            "range": [-0.25, len(axes) - 0.75],
+        },
         "yaxis": {"visible": False, "range": [-0.08, 1.08]},
         "annotations": [note for place, axis in enumerate(axes) for note in _ends(place, axis)],
         "hovermode": "closest",
     }
-    return {"data": data, "layout": layout}
+    scales = [{"name": axis["name"], **axis["scale"]} for axis in axes]
+    return {"data": data, "layout": layout, "axes": scales}
 
 
 def _axis(name: str, trials: Sequence[Any]) -> dict[str, Any]:
@@ -56,6 +67,7 @@ def _axis(name: str, trials: Sequence[Any]) -> dict[str, Any]:
         "at": places,
         "low": options[0] if options else "",
         "high": options[-1] if options else "",
+        "scale": {"options": options},
     }
 
 
@@ -64,7 +76,13 @@ def _numbers(name: str, values: Sequence[float], *, log: bool = False) -> dict[s
     low, high = min(scaled, default=0.0), max(scaled, default=1.0)
     width = (high - low) or 1.0
     ends = (f"{min(values, default=0):.4g}", f"{max(values, default=1):.4g}")
-    return {"name": name, "at": [(v - low) / width for v in scaled], "low": ends[0], "high": ends[1]}
+    return {
+        "name": name,
+        "at": [(v - low) / width for v in scaled],
+        "low": ends[0],
+        "high": ends[1],
+        "scale": {"low": min(values, default=0), "high": max(values, default=1), "log": log},
+    }
 
 
 def _lines(
@@ -83,6 +101,7 @@ def _lines(
         "type": "scatter",
         "mode": "lines",
         "name": name,
+        "meta": [trial.user_attrs["trial"] for trial in trials],
         "x": x,
         "y": y,
         "text": text,

@@ -44,7 +44,7 @@ def trial_page(store: ExperimentStore, experiment_id: str, number: int) -> dict[
                 "map_index": trial.task.map_index,
             },
             "jobs": [_job(step) for step in steps],
-            "curves": curves(results),
+            "curves": curves(plan, results),
             "diff": config_diff(plan, trial) if plan else None,
             "is_search": plan is not None,
             "days": days_of_trials(plan, results, steps).get((number, trial.epoch), {}) if plan else {},
@@ -55,17 +55,28 @@ def trial_page(store: ExperimentStore, experiment_id: str, number: int) -> dict[
     return said
 
 
-def curves(results: Sequence[RecordedResult]) -> dict[str, Any]:
-    """Every metric over the global step, ``objective`` first."""
-    tags = ["objective", *sorted({tag for r in results for tag in r.metrics})]
+def curves(plan: Plan | None, results: Sequence[RecordedResult]) -> list[dict[str, Any]]:
+    """Every metric over the global step, ``objective`` first; in a chain one entry a day, with its ``name``.
+
+    Each day counts its steps from 0, so days are curves of their own.
+    """
+    by_step: dict[int, list[RecordedResult]] = {}
+    for result in results:
+        by_step.setdefault(result.step.step, []).append(result)
+    chain = plan is not None and plan.judges_whole_steps
+    return [
+        {"name": plan.step_name(step) if plan and chain else "", **_curve(found)}
+        for step, found in sorted(by_step.items())
+    ]
+
+
+def _curve(results: Sequence[RecordedResult]) -> dict[str, Any]:
+    tags = sorted({tag for r in results for tag in r.metrics})
     values = {
-        tag: [r.objective if tag == "objective" else r.metrics.get(tag) for r in results] for tag in tags
+        "objective": [r.objective for r in results],
+        **{tag: [r.metrics.get(tag) for r in results] for tag in tags},
     }
-    return (
-        {"steps": [r.global_step for r in results], "values": values}
-        if results
-        else {"steps": [], "values": {}}
-    )
+    return {"steps": [r.global_step for r in results], "values": values}
 
 
 def config_diff(plan: Plan, trial: Trial) -> dict[str, Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from include.experiments.chain_plan import ChainPlan
 from include.experiments.plan import Plan
 from include.search.trial import TrialState
 from include.store import (
@@ -46,12 +48,44 @@ def add_search(
     first_job: str | None = None,
 ) -> Experiment:
     """A search of the shipped model. Trial n is a success, an early stop, a success, a failure, and again."""
-    plan = Plan.load(MODEL).with_pipeline_config((MODEL / "pipeline.config").read_text(encoding="utf-8"))
+    made = _add(store, Plan.load(MODEL), name, trials, evaluations, dag_id, failure, first_job)
+    if state is not ExperimentState.RUNNING:
+        store.set_experiment_state(name, state, "all trials ended", "test")
+    return store.experiment(made.id)
+
+
+def add_finetune_search(
+    store: ExperimentStore,
+    name: str = "movielens-bbbb0001",
+    *,
+    trials: int = 4,
+    evaluations: int = 5,
+    dag_id: str = "finetune_search_movielens",
+) -> Experiment:
+    """A search whose trials are chains of the shipped model's three days; the states are as in ``add_search``.
+
+    A chain that was stopped ended with its second day, one that failed with its first.
+    """
+    plan = replace(ChainPlan.load(MODEL), checkpoint="oss://sandbox-bucket/movielens/first/model.ckpt-10")
+    return _add(store, plan, name, trials, evaluations, dag_id, "job failed: OOM", None)
+
+
+def _add(
+    store: ExperimentStore,
+    plan: Plan,
+    name: str,
+    trials: int,
+    evaluations: int,
+    dag_id: str,
+    failure: str,
+    first_job: str | None,
+) -> Experiment:
+    plan = plan.with_pipeline_config((MODEL / "pipeline.config").read_text(encoding="utf-8"))
     experiment = store.create_experiment(
         NewExperiment(
             id=name,
             model="movielens",
-            kind="begin",
+            kind=plan.kind,
             dag_id=dag_id,
             run_id=f"run-{name}",
             seed=1,
@@ -73,9 +107,7 @@ def add_search(
     if first_job is not None:
         steps[0]["job_id"] = first_job
     store._db.write(lambda connection: _write(connection, name, rows, steps, results))
-    if state is not ExperimentState.RUNNING:
-        store.set_experiment_state(name, state, "all trials ended", "test")
-    return store.experiment(experiment.id)
+    return experiment
 
 
 def _add_trial(
@@ -105,23 +137,40 @@ def _add_trial(
             "end_order": number + 1, "asked_at": began, **times,
         }
     )  # fmt: skip
-    steps.append(
-        {
-            "id": _step_id(name, number), "experiment_id": name, "trial": number, "step": 0, "epoch": 0, "attempt": 0,
-            "submission_key": f"{name}-{number}", "model_dir": f"oss://sandbox-bucket/movielens/{name}_{number}",
-            "payload": {}, "job_id": f"job-{name}-{number}", "state": STEPS_OF[state].value, "reason": "",
-            "worker_seconds": None, "intended_at": began, **times,
-        }
-    )  # fmt: skip
-    for each in range(0 if failed else evaluations):
-        value = top - 0.2 * math.exp(-each)
-        results.append(
+    days = {TrialState.EARLY_STOPPED: 2, TrialState.FAILED: 1}.get(state, plan.step_count)
+    days = min(days, plan.step_count)
+    for day in range(days):
+        # A chain is stopped between two days: what was trained of it has succeeded.
+        of_day = StepState.SUCCEEDED if plan.judges_whole_steps and not failed else STEPS_OF[state]
+        steps.append(
             {
-                "step_id": _step_id(name, number), "global_step": 100 * (each + 1), "objective": value,
-                "metrics": dict.fromkeys(TAGS, value), "wall_time": began.timestamp() + 60 * each,
-                "recorded_at": began + timedelta(seconds=60 * each),
+                "id": _step_id(name, number, day), "experiment_id": name, "trial": number, "step": day, "epoch": 0,
+                "attempt": 0, "submission_key": f"{name}-{number}-{day}", "payload": {}, "reason": "",
+                "model_dir": f"oss://sandbox-bucket/movielens/{name}_{number}{f'_{day}' if day else ''}",
+                "job_id": f"job-{name}-{number}{f'-{day}' if day else ''}", "state": of_day.value,
+                "worker_seconds": None, "intended_at": began, **_part(times, day, days),
             }
         )  # fmt: skip
+        for each in range(0 if failed else evaluations):
+            value = top + 0.02 * (day - (days - 1) / 2) - 0.2 * math.exp(-each)
+            results.append(
+                {
+                    "step_id": _step_id(name, number, day), "global_step": 100 * (each + 1), "objective": value,
+                    "metrics": dict.fromkeys(TAGS, value), "wall_time": began.timestamp() + 60 * each,
+                    "recorded_at": began + timedelta(seconds=60 * each),
+                }
+            )  # fmt: skip
+
+
+def _part(times: dict[str, datetime], part: int, of: int) -> dict[str, datetime]:
+    """One of equal parts of a trial's time, from its submission to its end."""
+    length = (times["ended_at"] - times["submitted_at"]) / of
+    begins = {
+        "submitted_at": part * length,
+        "started_at": part * length,
+        "ended_at": (part - of + 1) * length,
+    }
+    return {name: time + begins[name] for name, time in times.items()}
 
 
 def parameters(plan: Plan, chance: random.Random) -> dict[str, Any]:
@@ -137,8 +186,8 @@ def parameters(plan: Plan, chance: random.Random) -> dict[str, Any]:
     return chosen
 
 
-def _step_id(name: str, number: int) -> int:
-    return int(name.rsplit("-", 1)[1], 16) * 10_000 + number
+def _step_id(name: str, number: int, day: int = 0) -> int:
+    return (int(name.rsplit("-", 1)[1], 16) * 10_000 + number) * 10 + day
 
 
 def _write(connection: Any, name: str, rows: Any, steps: Any, results: Any) -> None:
@@ -154,7 +203,7 @@ def add_days(
 ) -> None:
     """Five days of June 2022: promoted, promoted, never trained, refused by the gate, failed."""
     origin = Origin(
-        "oss://sandbox-bucket/movielens/first/model.ckpt-10", "oss://sandbox-bucket/movielens/c", ()
+        "oss://sandbox-bucket/movielens/first/model.ckpt-10", "oss://sandbox-bucket/movielens/c", (0.0001,)
     )
     chain = store.open_chain(model, origin=origin, by="ann")
     for number, metric in ((1, 0.7), (2, 0.72), (4, 0.5), (5, None)):

@@ -21,9 +21,10 @@ from scripts import sandbox_connections
 from scripts.local_airflow import LocalAirflow
 from tests.support.auth import HIDDEN_DAG
 from tests.support.sandboxed import maxcompute_credentials
-from tests.support.searches import MODEL, add_days, add_search
+from tests.support.searches import MODEL, add_days, add_finetune_search, add_search
 
 SMALL, LARGE, HIDDEN_SEARCH = "movielens-aaaa0001", "movielens-aaaa0002", "hidden-aaaa0003"
+FINETUNE = "movielens-bbbb0001"
 PASSWORDS = {"admin": "a", "viewer": "v", "nobody": "n"}
 MARKUP = "<img src=x onerror=alert(1)>"
 CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
@@ -98,7 +99,11 @@ def _fill(store: ExperimentStore, sandbox: Sandbox, endpoints: Endpoints) -> Non
     add_search(store, SMALL, failure=f"job failed: {MARKUP}", first_job=_submitted(store, endpoints))
     add_search(store, LARGE, trials=1000, evaluations=20, state=ExperimentState.FINISHED)
     add_search(store, HIDDEN_SEARCH, dag_id=HIDDEN_DAG)
+    add_finetune_search(store, FINETUNE)
     add_days(store)
+    config = (MODEL / "pipeline.config").read_bytes()
+    for place in ("c", "finetune/20220602_model/pipeline.config"):  # where the chain's next day comes from
+        sandbox.buckets.write(endpoints.bucket, f"movielens/{place}", config)
     model_dir = store.steps(SMALL, 0)[0].model_dir
     key = model_dir.removeprefix(f"oss://{endpoints.bucket}/") + "/eval_val/events.out.tfevents.1.host"
     sandbox.buckets.write(endpoints.bucket, key, EVENTS)

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from include.search.trial import TrialState
 from include.store import ExperimentState, TaskKey
 from tests.support.searches import add_search
-from tests.web.conftest import SMALL
+from tests.web.conftest import FINETUNE, SMALL
 
 pytestmark = [pytest.mark.airflow]
 
@@ -75,6 +75,42 @@ def test_only_a_finetune_search_is_adopted(site, search):
     assert answer.status_code == 422
     assert "is no finetune search" in answer.json()["detail"]
     assert site.json(f"/api/experiments/{search}/trials/0")["may_adopt"] is False
+
+
+def test_a_finetune_searchs_parameters_are_adopted_with_the_persons_reason(site):
+    there = f"/api/experiments/{FINETUNE}/trials"
+    assert [site.json(f"{there}/{n}")["may_adopt"] for n in range(3)] == [True, False, True]
+    stopped = site.call("POST", f"{there}/1/adopt", json={"reason": "better"})
+    assert (stopped.status_code, site.store.adoption("movielens")) == (422, None)
+
+    answer = site.call("POST", f"{there}/0/adopt", json={"reason": "better by 0.01"})
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["said"].startswith(f"adoption 1 (trial 0 of {FINETUNE}, by admin) counts")
+    adopted = site.store.adoption("movielens")
+    assert (adopted.by, adopted.reason) == ("admin", "better by 0.01")
+    assert adopted.edits == site.store.trial(FINETUNE, 0).parameters
+    assert site.json("/api/models/movielens/days")["adopted"]["trial"] == 0
+
+
+def test_the_adopt_button_asks_for_a_reason_and_sends_it(site, visit):
+    page = visit().open(f"/experiments/{FINETUNE}/trials/2")
+    before = site.store.adoption("movielens")
+    button = page.get_by_role("button", name="Train coming days with these")
+    button.click()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    button.click()
+    page.get_by_role("button", name="Yes").click()  # without a reason nothing is sent
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert site.store.adoption("movielens") == before
+
+    page.get_by_label("Why").fill("good on Sundays")
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_text(f"(trial 2 of {FINETUNE}, by admin) counts")).to_be_visible()
+    assert site.store.adoption("movielens").reason == "good on Sundays"
+    page.goto(f"{site.url}/models/movielens/days")
+    expect(page.get_by_text("good on Sundays")).to_be_visible()
 
 
 def test_a_run_that_airflow_cannot_start_is_refused_in_words(site, search):

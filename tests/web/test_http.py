@@ -123,8 +123,9 @@ def test_the_overview_tells_state_limits_best_and_compute(site):
 def test_a_trial_tells_its_curves_parameters_and_what_they_change(site):
     seen = site.json(f"/api/experiments/{SMALL}/trials/0")
 
-    assert seen["curves"]["steps"] == [100, 200, 300, 400, 500]
-    assert set(seen["curves"]["values"]) == {"objective", "auc_is_like", "auc_is_love"}
+    (curve,) = seen["curves"]
+    assert (curve["name"], curve["steps"]) == ("", [100, 200, 300, 400, 500])
+    assert set(curve["values"]) == {"objective", "auc_is_like", "auc_is_love"}
     rate = seen["parameters"]["model_config.embedding_regularization"]
     added = [line.removeprefix("+").strip() for line in seen["diff"]["lines"] if line.startswith("+")]
     assert f"embedding_regularization: {rate}" in added

@@ -57,7 +57,7 @@ class Given(_Body):
 
 
 def acting(store: Store, rights: TheirRights) -> Control:
-    return Control(store, AirflowWorkflow(), rights.name)
+    return Control(store, AirflowWorkflow(triggered_by="UI"), rights.name)
 
 
 Acting = Annotated[Control, Depends(acting)]
@@ -134,7 +134,7 @@ def adopt(found: Changeable, rights: TheirRights, store: Store, number: int, bod
     rights.check_change(adoption_dag(found.model))
     plan = FinetunePlan.load(models_dir() / found.model)
     trial = adoption.parameters_to_adopt(store, found.model, found.id, number)
-    objects = runtime.services(plan.settings, store).objects
+    objects = runtime.objects(plan.settings)
     adopted = adoption.adopt(store, objects, plan, trial, by=rights.name, reason=body.reason)
     return _said(Outcome(f"{adopted} counts: days that begin from now on are trained with its parameters"))
 

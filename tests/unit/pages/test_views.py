@@ -12,7 +12,7 @@ from include.errors import NotFoundError
 from include.experiments.chain_plan import plan_of
 from include.pages import changes, days, experiments, figures, runs, study, trials
 from include.store import ExperimentStore, Result
-from tests.support.searches import add_days, add_search
+from tests.support.searches import add_days, add_finetune_search, add_search
 
 NOW = datetime(2026, 6, 1, tzinfo=timezone.utc)
 I18N = Path(__file__).parents[3] / "plugins" / "easyrec" / "web" / "static" / "i18n"
@@ -96,6 +96,53 @@ def test_each_plot_is_drawn_or_says_what_is_missing(store, search, name):
     assert figures.figure(store, empty, name, now=NOW)["empty"]
 
 
+def test_a_chains_line_goes_over_its_days_and_its_page_has_a_curve_for_each(store):
+    chain = add_finetune_search(store).id
+    drawn = figures.figure(store, chain, "intermediate", now=NOW)
+    days = ["1998-01-15", "1998-01-16", "1998-01-17"]
+    assert drawn["layout"]["xaxis"]["categoryarray"] == days
+    by_state = {trace["name"]: trace for trace in drawn["data"]}
+    assert by_state["SUCCEEDED"]["x"] == [*days, None, *days, None]  # trials 0 and 2
+    assert by_state["EARLY_STOPPED"]["x"] == [*days[:2], None]
+
+    seen = trials.trial_page(store, chain, 0)
+    assert [curve["name"] for curve in seen["curves"]] == days
+    assert all(curve["steps"] == [100, 200, 300, 400, 500] for curve in seen["curves"])
+    last = [round(curve["values"]["objective"][-1], 6) for curve in seen["curves"]]
+    assert by_state["SUCCEEDED"]["y"][:3] == last
+    empty = add_finetune_search(store, "movielens-bbbb0002", trials=0).id
+    assert figures.figure(store, empty, "intermediate", now=NOW)["empty"] == "days"
+
+
+def test_only_chosen_chains_are_compared_and_a_day_without_a_metric_is_a_gap(store):
+    chain = add_finetune_search(store).id
+    drawn = figures.figure(store, chain, "intermediate", trials=[0, 2], now=NOW)
+    assert [(trace["name"], len(trace["x"])) for trace in drawn["data"]] == [("#0", 4), ("#2", 4)]
+    silent = add_finetune_search(store, "movielens-bbbb0002", trials=1, evaluations=0).id
+    (trace,) = figures.figure(store, silent, "intermediate", now=NOW)["data"]
+    assert (len(trace["x"]), trace["y"]) == (4, [None] * 4)
+
+
+def test_parallel_coordinates_say_what_each_axis_measures_and_whose_each_line_is(store, search):
+    drawn = figures.figure(store, search, "parallel", now=NOW)
+    axes = {axis["name"]: axis for axis in drawn["axes"]}
+    found = {t.number: t for t in store.trials(search) if t.metric is not None}
+    metrics = [t.metric for t in found.values()]
+    rates = [t.parameters["model_config.embedding_regularization"] for t in found.values()]
+    assert axes["objective"] == {"name": "objective", "low": min(metrics), "high": max(metrics), "log": False}
+    assert axes["embedding_regularization"]["low"] == min(rates)
+    assert axes["embedding_regularization"]["log"] is True
+    sizes = {t.parameters["data_config.batch_size"] for t in found.values()}
+    assert axes["batch_size"]["options"] == sorted(sizes)
+
+    heights = {}
+    for trace in drawn["data"]:
+        for line, number in enumerate(trace["meta"]):
+            heights[number] = trace["y"][line * (len(axes) + 1)]
+        assert len(trace["y"]) == len(trace["meta"]) * (len(axes) + 1)
+    assert sorted(heights, key=lambda n: heights[n]) == sorted(found, key=lambda n: found[n].metric)
+
+
 def test_jobs_that_ran_at_once_lie_in_different_slots(store, search):
     drawn = figures.figure(store, search, "timeline", now=NOW)
     slots = {
@@ -118,11 +165,12 @@ def test_both_languages_have_the_same_texts_with_the_same_blanks():
 
 def test_the_calendar_names_what_the_days_are_trained_with_until_it_is_taken_back(store):
     add_days(store)
-    given = {"by": "ann", "reason": ""}
+    given = {"by": "ann", "reason": "better by 0.01"}
     assert days.calendar(store, "movielens", NOW)["adopted"] is None
     store.adopt("movielens", {"a.b": 2}, experiment="movielens-aaaa0009", trial=3, **given)
     seen = days.calendar(store, "movielens", NOW)["adopted"]
     assert (seen["experiment"], seen["trial"], seen["by"]) == ("movielens-aaaa0009", 3, "ann")
+    assert seen["reason"] == "better by 0.01"
     assert seen["edits"] == {"a.b": 2}
     store.adopt("movielens", {}, experiment=None, trial=None, **given)
     assert days.calendar(store, "movielens", NOW)["adopted"] is None

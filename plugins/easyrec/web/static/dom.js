@@ -20,8 +20,23 @@ export function append(element, children) {
   }
 }
 
+// New children; whoever is at one of the old ones with the keyboard stays at the one in its place.
 export function replace(element, ...children) {
+  const old = document.activeElement;
+  const path = old !== element && element.contains(old) ? pathTo(old, element) : null;
   element.replaceChildren();
   append(element, children);
+  if (path) {
+    const found = path.reduce((at, index) => at?.children[index], element);
+    if (found && known(found) === known(old)) found.focus({ preventScroll: true });
+  }
   return element;
 }
+
+function pathTo(element, above) {
+  const path = [];
+  for (let at = element; at !== above; at = at.parentElement) path.unshift([...at.parentElement.children].indexOf(at));
+  return path;
+}
+
+const known = (element) => `${element.tagName} ${element.getAttribute("aria-label") ?? element.textContent}`;

@@ -21,8 +21,8 @@ export function duration(seconds) {
   const whole = Math.max(0, Math.round(seconds));
   const hours = Math.floor(whole / 3600);
   const minutes = Math.floor((whole % 3600) / 60);
-  if (hours) return `${hours} h ${minutes} min`;
-  return minutes ? `${minutes} min ${whole % 60} s` : `${whole} s`;
+  if (hours) return t("duration.hours", { hours, minutes });
+  return minutes ? t("duration.minutes", { minutes, seconds: whole % 60 }) : t("duration.seconds", { seconds: whole });
 }
 
 export function time(iso) {

@@ -10,6 +10,11 @@ async function load(name) {
   return answer.ok ? answer.json() : {};
 }
 
+// A word that the server sends (a state, the name of a line or an axis), in the page's language if it is known.
+export function word(text) {
+  return dictionary[`word.${text}`] ?? dictionary[`state.${text}`] ?? text;
+}
+
 // The text of a key, with {name} filled in; an unknown key is shown as it is.
 export function t(key, values = {}) {
   const found = dictionary[key] ?? key;

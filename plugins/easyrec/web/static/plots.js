@@ -1,8 +1,16 @@
 // Figures by plotly, which is served from its own pip package and loaded when the first one is shown.
 import { root } from "./api.js";
 import { h, replace } from "./dom.js";
+import { word } from "./i18n.js";
 import { isDark } from "./theme.js";
 
+const NARROW = 640;
+// The same in every language: plotly knows English names of months only.
+const DATES = [
+  { dtickrange: [null, 60000], value: "%H:%M:%S\n%Y-%m-%d" },
+  { dtickrange: [60000, 86399999], value: "%H:%M\n%Y-%m-%d" },
+  { dtickrange: [86400000, null], value: "%Y-%m-%d" },
+];
 let library = null;
 const drawn = new Map();
 
@@ -23,18 +31,30 @@ function colours() {
   return { ink, axis };
 }
 
-function styled(layout) {
+function translated(trace) {
+  const bar = (holder) => (holder?.colorbar?.title?.text ? { ...holder, colorbar: { ...holder.colorbar, title: { text: word(holder.colorbar.title.text) } } } : holder);
+  const named = trace.name ? { ...trace, name: word(trace.name) } : trace;
+  return bar(trace.marker ? { ...named, marker: bar(trace.marker) } : named);
+}
+
+function axisOf(given, common) {
+  const title = given?.title?.text ? { title: { ...given.title, text: word(given.title.text) } } : {};
+  return { ...common, ...(given?.type === "date" ? { tickformatstops: DATES } : {}), ...(given ?? {}), ...title };
+}
+
+function styled(layout, narrow) {
   const { ink, axis } = colours();
   const given = Object.fromEntries(Object.entries(layout).filter(([name]) => name !== "template"));
   const axes = Object.keys(given).filter((name) => /^[xy]axis\d*$/.test(name));
   const all = new Set(["xaxis", "yaxis", ...axes]);
   return {
     ...given,
-    ...Object.fromEntries([...all].map((name) => [name, { ...axis, ...(given[name] ?? {}) }])),
+    ...Object.fromEntries([...all].map((name) => [name, axisOf(given[name], axis)])),
     paper_bgcolor: "transparent",
     plot_bgcolor: "transparent",
     font: { color: ink, size: 12 },
     margin: { t: 40, r: 20, ...(given.margin ?? {}) },
+    ...(narrow ? { legend: { ...(given.legend ?? {}), orientation: "h", x: 0, y: 1.08, yanchor: "bottom" } } : {}),
     autosize: true,
   };
 }
@@ -43,7 +63,13 @@ export async function draw(element, figure) {
   const plotly = await load();
   if (!drawn.has(element)) replace(element);
   drawn.set(element, figure);
-  await plotly.react(element, figure.data, styled(figure.layout ?? {}), { responsive: true, displaylogo: false });
+  const narrow = element.clientWidth < NARROW;
+  await plotly.react(element, figure.data.map(translated), styled(figure.layout ?? {}, narrow), { responsive: true, displaylogo: false });
+}
+
+// Other shapes over a figure that is drawn, without drawing the rest.
+export async function mark(element, shapes) {
+  await (await load()).relayout(element, { shapes });
 }
 
 // In the other colours, after the theme changed.

@@ -41,11 +41,11 @@ export class Table {
       this.element,
       h(
         "div",
-        { class: "scroll", tabIndex: 0, role: "region", "aria-label": this.options.label ?? "" },
+        { class: "scroll", tabIndex: 0, role: "region", "aria-label": this.options.label ?? "", "data-focus": "table" },
         h(
           "table",
           {},
-          h("thead", {}, h("tr", {}, this.options.selected ? h("th", {}) : null, this.columns.map((c) => this.heading(c)))),
+          h("thead", {}, h("tr", {}, this.options.selected ? h("th", { scope: "col" }, h("span", { class: "unseen" }, t("table.selected"))) : null, this.columns.map((c) => this.heading(c)))),
           h("tbody", {}, shown.map((row) => this.line(row))),
         ),
       ),

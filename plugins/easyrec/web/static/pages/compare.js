@@ -4,6 +4,7 @@ import { h, replace } from "../dom.js";
 import { duration, number, shortKey, state, text } from "../format.js";
 import { t } from "../i18n.js";
 import { draw } from "../plots.js";
+import { scroll } from "./pieces.js";
 
 export async function compare(place, path, data, numbers) {
   const rows = numbers.map((n) => data.rows.find((row) => row.number === n)).filter(Boolean);
@@ -15,7 +16,7 @@ export async function compare(place, path, data, numbers) {
   replace(
     place,
     h("h2", {}, t("trials.comparison")),
-    h("div", { class: "scroll", tabIndex: 0 }, h("table", {},
+    scroll(t("trials.comparison"), h("table", {},
       h("thead", {}, h("tr", {}, h("th", {}), rows.map((r) => h("th", { scope: "col" }, `#${r.number}`)))),
       h("tbody", {},
         line(t("trials.state"), rows.map((r) => state(r.state))),

@@ -10,7 +10,7 @@ const ALIVE = ["RUNNING", "PAUSED"];
 // Sends, says what happened, and lets the page look again.
 function sender(answer, again) {
   return async (path, body, question = null) => {
-    if (question && !(await confirmed(question))) return false;
+    if (question && (await confirmed(question)) === null) return false;
     try {
       const { said, notes } = await post(path, body);
       replace(answer, h("div", { class: "notice" }, h("p", {}, said), notes.map((note) => h("p", { class: "hint" }, note))));
@@ -23,13 +23,17 @@ function sender(answer, again) {
   };
 }
 
-// A dialog of our own: Airflow's frame allows no alert boxes.
-function confirmed(question) {
+// A dialog of our own: Airflow's frame allows no alert boxes. What was typed into its field, if ``label`` names
+// one (it must not stay empty); null when the person thinks better of it.
+function confirmed(question, label = null) {
   return new Promise((resolve) => {
+    const field = label && h("input", { type: "text", required: true, maxLength: 500, "aria-label": label });
     const yes = h("button", { class: "danger", type: "submit", value: "yes" }, t("control.yes"));
-    const dialog = h("dialog", { onclose: () => finish() }, h("form", { method: "dialog" }, h("p", {}, question), h("p", { class: "tools" }, yes, h("button", { type: "submit", value: "" }, t("control.no")))));
+    const no = h("button", { type: "submit", value: "", formNoValidate: true }, t("control.no"));
+    const dialog = h("dialog", { "aria-label": question, onclose: () => finish() }, h("form", { method: "dialog" },
+      h("p", {}, question), field && h("p", {}, h("label", {}, label, field)), h("p", { class: "tools" }, yes, no)));
     const finish = () => {
-      resolve(dialog.returnValue === "yes");
+      resolve(dialog.returnValue === "yes" ? (field?.value.trim() ?? "") : null);
       dialog.remove();
     };
     document.body.append(dialog);
@@ -78,6 +82,10 @@ export function trialControls(experiment, again) {
   const answer = h("div", { role: "status" });
   const send = sender(answer, again);
   const panel = h("fieldset", { hidden: true });
+  const adopt = async (number) => {
+    const reason = await confirmed(t("control.adopt.sure"), t("control.reason"));
+    if (reason !== null) await send(`${path}/trials/${number}/adopt`, { reason });
+  };
   return {
     element: h("div", {}, panel, answer),
     update(trial) {
@@ -87,7 +95,7 @@ export function trialControls(experiment, again) {
       replace(panel, h("legend", {}, t("control.title")),
         over ? null : button("control.stop_trial", () => send(`${path}/stop-trials`, { numbers }, t("control.stop_trial.sure")), { class: "danger" }),
         ["FAILED", "CANCELLED"].includes(trial.state) ? button("control.retry_trial", () => send(`${path}/retry`, { numbers })) : null,
-        trial.may_adopt ? button("control.adopt", () => send(`${path}/trials/${trial.number}/adopt`, {}, t("control.adopt.sure"))) : null,
+        trial.may_adopt ? button("control.adopt", () => adopt(trial.number)) : null,
         button("control.clone", () => edit(t("control.clone"), trial.parameters, (changed) => send(`${path}/trials/${trial.number}/clone`, { changes: differences(trial.parameters, changed) }))));
     },
   };

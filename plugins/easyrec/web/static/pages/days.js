@@ -7,7 +7,9 @@ import { outside } from "../links.js";
 import { follow } from "../live.js";
 import { failed } from "../notices.js";
 import { draw } from "../plots.js";
-import { badge } from "./pieces.js";
+import { badge, scroll } from "./pieces.js";
+
+const WEEKS = 14; // so many days have a mark each
 
 export async function show(body, model) {
   document.title = t("nav.days", { model });
@@ -50,7 +52,7 @@ function serving({ serves, serves_age_hours, chain, adopted }) {
     h("dd", {}, serves ? [`${serves.bizdate} (${t("days.promotion", { number: serves.number })}, ${duration(serves_age_hours * 3600)}) `, h("code", {}, serves.checkpoint)] : t("days.nothing")),
     h("dt", {}, t("days.origin")), h("dd", {}, origin, h("code", {}, chain.checkpoint)),
     adopted ? [h("dt", {}, t("days.adopted")), h("dd", {},
-      h("a", { href: `${root}${experimentPath(adopted.experiment)}/trials/${adopted.trial}` }, `${adopted.experiment} #${adopted.trial}`), ` (${adopted.by}, ${time(adopted.at)}) `,
+      h("a", { href: `${root}${experimentPath(adopted.experiment)}/trials/${adopted.trial}` }, `${adopted.experiment} #${adopted.trial}`), ` (${[adopted.by, time(adopted.at), adopted.reason].filter(Boolean).join(", ")}) `,
       h("code", {}, Object.entries(adopted.edits).map(([key, value]) => `${key} = ${text(value)}`).join("; ")))] : null);
 }
 
@@ -81,7 +83,7 @@ function dayDetail({ bizdate, tries }) {
     h("td", {}, outside(`${airflow}/dags/${part(d.dag_id)}/runs/${part(d.run_id)}`, d.run_id)), h("td", {}, h("code", {}, d.checkpoint_out ?? "–"))));
   const names = ["repeat", "state", "reason", "metric", "metrics", "duration", "begun", "run", "checkpoint"].map((n) => h("th", { scope: "col" }, t(`days.${n}`)));
   return h("section", {}, h("h2", {}, bizdate),
-    tries.length ? h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, names)), h("tbody", {}, rows))) : h("p", { class: "notice" }, t("days.hole.hint")));
+    tries.length ? scroll(bizdate, h("table", {}, h("thead", {}, h("tr", {}, names)), h("tbody", {}, rows))) : h("p", { class: "notice" }, t("days.hole.hint")));
 }
 
 function curve(days) {
@@ -93,6 +95,6 @@ function curve(days) {
       { type: "scatter", mode: "lines+markers", name: t("days.metric"), x, y },
       { type: "scatter", mode: "markers", name: t("state.PROMOTED"), x: served.map((d) => d.bizdate), y: served.map((d) => d.day.metric), marker: { size: 10, symbol: "star" } },
     ],
-    layout: { xaxis: { type: "date" }, showlegend: true },
+    layout: { xaxis: { type: "date", ...(days.length <= WEEKS ? { dtick: 86400000 } : {}) }, showlegend: true },
   };
 }

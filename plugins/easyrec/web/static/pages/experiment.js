@@ -18,6 +18,8 @@ export async function show(body, id) {
   const bar = h("div", { class: "tabs", role: "tablist", "aria-label": id });
   const place = h("div", { role: "tabpanel", tabIndex: -1 });
   const tabs = {};
+  // Trials that are selected in the table, and how a plot hands some over to it.
+  const shared = { selected: new Set(), handed: false, compare };
   let current = null;
   let seen = null;
   replace(body, h("h1", {}, id), trouble, bar, place);
@@ -25,7 +27,7 @@ export async function show(body, id) {
   async function choose(name, focus = false) {
     current = name in TABS ? name : "overview";
     history.replaceState(null, "", `#${current}`);
-    tabs[current] ??= TABS[current](path, () => again());
+    tabs[current] ??= TABS[current](path, () => again(), shared);
     replace(bar, Object.keys(TABS).map(tabButton));
     replace(place, tabs[current].element);
     place.setAttribute("aria-label", t(`tab.${current}`));
@@ -53,6 +55,13 @@ export async function show(body, id) {
     } catch (error) {
       replace(trouble, failed(error));
     }
+  }
+
+  function compare(numbers) {
+    shared.selected.clear();
+    numbers.forEach((number) => shared.selected.add(number));
+    shared.handed = true;
+    return guarded("trials", true);
   }
 
   async function refresh() {

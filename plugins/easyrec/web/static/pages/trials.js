@@ -2,22 +2,23 @@
 import { experimentPath, get } from "../api.js";
 import { h, replace } from "../dom.js";
 import { duration, number, shortKey, state, text } from "../format.js";
-import { t } from "../i18n.js";
+import { t, word } from "../i18n.js";
 import { empty, loading } from "../notices.js";
 import { Table } from "../table.js";
 import { compare } from "./compare.js";
 import { badge, trialLink } from "./pieces.js";
 
 const STATES = ["SUCCEEDED", "EARLY_STOPPED", "FAILED", "CANCELLED", "RUNNING", "SUBMITTED", "WAITING"];
+const SELECTED = "selected";
 const SHOWN_AT_FIRST = 6;
 
-export function trialsTab(path) {
+export function trialsTab(path, _again, shared) {
   const element = h("div", {}, loading());
-  const selected = new Set();
+  const { selected } = shared;
   const comparison = h("div");
   const hidden = new Set();
   const words = h("input", { type: "search", placeholder: t("trials.filter"), "aria-label": t("trials.filter") });
-  const states = h("select", { "aria-label": t("trials.state") }, h("option", { value: "" }, t("trials.all")), STATES.map((s) => h("option", { value: s }, state(s))));
+  const states = h("select", { "aria-label": t("trials.state") }, h("option", { value: "" }, t("trials.all")), h("option", { value: SELECTED }, t("trials.selected")), STATES.map((s) => h("option", { value: s }, state(s))));
   const button = h("button", { type: "button", disabled: true }, t("trials.compare"));
   const chooser = h("details", { class: "chooser" });
   let data = null;
@@ -30,7 +31,8 @@ export function trialsTab(path) {
   const table = new Table([{ key: "number", value: (r) => r.number, show: (r) => r.number, label: "#" }], { selected, onselect, id: (row) => row.number, label: t("tab.trials") });
   const filter = () => {
     const wanted = words.value.toLowerCase();
-    table.filter((row) => (!states.value || row.state === states.value) && (!wanted || haystack(row).includes(wanted)));
+    const kept = (row) => (states.value === SELECTED ? selected.has(row.number) : !states.value || row.state === states.value);
+    table.filter((row) => kept(row) && (!wanted || haystack(row).includes(wanted)));
   };
   words.addEventListener("input", filter);
   states.addEventListener("change", filter);
@@ -38,7 +40,7 @@ export function trialsTab(path) {
 
   function haystack(row) {
     const values = data.parameters.map((key, index) => `${key}=${text(row.parameters[index])}`);
-    return [`#${row.number}`, row.state, state(row.state), row.reason, row.source, ...values].join(" ").toLowerCase();
+    return [`#${row.number}`, row.state, state(row.state), row.reason, row.source, word(row.source), ...values].join(" ").toLowerCase();
   }
 
   function drawChooser() {
@@ -68,6 +70,13 @@ export function trialsTab(path) {
         drawChooser();
       }
       table.update(data.rows, columns(data, hidden));
+      if (shared.handed) {
+        shared.handed = false;
+        words.value = "";
+        states.value = SELECTED;
+        filter();
+        onselect();
+      }
     },
   };
 }
@@ -82,14 +91,14 @@ function columns(data, hidden) {
     value: (r) => comparable(r.parameters[index]), show: (r) => text(r.parameters[index]),
   }));
   return [
-    { key: "number", label: "#", numeric: true, value: (r) => r.number, show: (r) => trialLink(experiment, r.number), hint: (r) => r.source },
+    { key: "number", label: "#", numeric: true, value: (r) => r.number, show: (r) => trialLink(experiment, r.number), hint: (r) => word(r.source) },
     { key: "state", label: t("trials.state"), value: (r) => r.state, show: (r) => badge(r.state) },
     { key: "reason", label: t("trials.reason"), value: (r) => r.reason || null, show: (r) => h("span", { class: "reason" }, r.reason), hint: (r) => r.reason },
     { key: "metric", label: t("trials.objective"), numeric: true, descending: true, value: (r) => r.metric, show: (r) => number(r.metric) },
     ...metrics.slice(0, data.weighted),
     { key: "seconds", label: t("trials.duration"), numeric: true, value: (r) => r.seconds, show: (r) => duration(r.seconds) },
     { key: "cost", label: t("trials.cost"), title: t("trials.cost.title"), numeric: true, value: (r) => r.training_seconds, show: (r) => duration(r.training_seconds) },
-    { key: "source", label: t("trials.source"), value: (r) => r.source, show: (r) => r.source },
+    { key: "source", label: t("trials.source"), value: (r) => r.source, show: (r) => word(r.source) },
     ...parameters.filter((c) => !hidden.has(c.key.slice("parameter ".length))),
     ...metrics.slice(data.weighted),
   ];
