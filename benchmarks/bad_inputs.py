@@ -405,17 +405,16 @@ def _address_case(lab: Lab, rng: random.Random) -> Case:
         for _ in range(2)
     )
     path = rng.choice(
-        ("experiments?model=A", "experiments/A", "experiments/A/trials", "task?dag_id=A&run_id=B&task_id=t",
-         "task?dag_id=d&run_id=r&task_id=t&map_index=A", "models/A/days?chain=B", "dags/A/runs/B", "SEARCH/trials/A",
-         "SEARCH/plots/A", "SEARCH/plots/intermediate?trials=A", "SEARCH/plots/slice?parameter=A&parameter=B",
-         "SEARCH/plots/intermediate?trials=0,A", "SEARCH/trials/A/events.zip", "SEARCH/files?x=A")
+        ("experiments?model={a}", "experiments/{a}", "experiments/{a}/trials", "task?dag_id={a}&run_id={b}&task_id=t",
+         "task?dag_id=d&run_id=r&task_id=t&map_index={a}", "models/{a}/days?chain={b}", "dags/{a}/runs/{b}",
+         "{search}/trials/{a}", "{search}/plots/{a}", "{search}/plots/intermediate?trials={a}",
+         "{search}/plots/slice?parameter={a}&parameter={b}", "{search}/plots/intermediate?trials=0,{a}",
+         "{search}/trials/{a}/events.zip", "{search}/files?x={a}")
     )  # fmt: skip
 
     def run() -> None:
         search = f"experiments/{lab.open_with_trials()}"
-        _answered(
-            lab.page.get("/api/" + path.replace("A", first).replace("B", second).replace("SEARCH", search))
-        )
+        _answered(lab.page.get("/api/" + path.format(a=first, b=second, search=search)))
 
     return Case(f"page GET {path}", f"{first:.20} {second:.20}", run)
 

@@ -100,7 +100,7 @@ def read_eval_result(objects: ObjectStore, url: str, weights: Mapping[str, float
         return None
     try:
         values = {str(k): float(v) for k, v in json.loads(text).items()}
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise MetricError(f"not an evaluation result: {error}", where=url) from error
     missing = [tag for tag in weights if tag not in values]
     if missing:

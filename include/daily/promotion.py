@@ -89,7 +89,7 @@ def _identity(body: bytes) -> tuple[Any, ...] | None:
     try:
         pointer = json.loads(body)
         return tuple(pointer[key] for key in _IDENTITY)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 

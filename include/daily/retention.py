@@ -168,7 +168,7 @@ def _contents(objects: ObjectStore, folder: str, store_uuid: str, cutoff: dateti
 def _is_ours(marker: bytes, store_uuid: str) -> bool:
     try:
         return bool(json.loads(marker)["store"] == store_uuid)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return False
 
 

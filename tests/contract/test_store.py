@@ -246,6 +246,18 @@ class TestExperiments:
             with pytest.raises(NotFoundError, match="'nope'"):
                 call()
 
+    @pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+    def test_a_name_that_no_database_takes_is_refused_in_words(
+        self, store: ExperimentStore, name: str
+    ) -> None:
+        for use in (
+            lambda: store.experiment(name),
+            lambda: store.check_open(name),
+            lambda: store.record_event(name, None, "noted", "ada", {}),
+        ):
+            with pytest.raises((NotFoundError, ConfigError), match=r"no experiment|no name in the store"):
+                use()
+
     def test_limits_change_one_by_one_and_the_event_says_who(self, store: ExperimentStore) -> None:
         store.create_experiment(new_experiment())
         deadline = START + timedelta(hours=1)

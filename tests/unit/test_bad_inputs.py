@@ -19,10 +19,11 @@ from include.store import ExperimentStore
 from tests.support.fakes import MemoryWorkflow
 
 
+@pytest.mark.timeout(600)
 def test_damaged_inputs_of_every_kind_are_refused_or_valid(tmp_path):
-    findings = bad_inputs.run(50, 20261127, tmp_path)  # the benchmark runs thousands
+    findings = bad_inputs.run(260, 20261127, tmp_path)  # some 20 s of one core; the benchmark runs thousands
     assert findings.violations == []
-    assert findings.refused.total() > 30
+    assert findings.refused.total() > 150
 
 
 @pytest.mark.parametrize("hours", [float("nan"), float("inf"), 0, -1, 10**400, 1e300])

@@ -144,6 +144,7 @@ class TestEvalResult:
             ("", "not an evaluation result"),
             ('{"auc": 0.8', "not an evaluation result"),
             ("[0.8]", "not an evaluation result"),
+            (f'{{"auc": 1{"0" * 400}, "recall": 0.4}}', "not an evaluation result"),
             ('{"auc": "high", "recall": 0.4}', "not an evaluation result"),
             ('{"auc": 0.8, "loss": 0.1}', "has no metric recall; it has auc, loss"),
             ('{"auc": NaN, "recall": 0.4}', "the objective is nan"),

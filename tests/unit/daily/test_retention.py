@@ -204,7 +204,7 @@ def test_the_last_day_of_an_older_chain_stays(old):
     )  # 12 is its model, and starts from 11 when it is cleared
 
 
-@pytest.mark.parametrize("marker", [b'{"store": "another"}', b"[]", b"not json", None])
+@pytest.mark.parametrize("marker", [b'{"store": "another"}', b"[]", b"not json", b"[" * 100_000, None])
 def test_a_folder_without_our_marker_stays(old, marker):
     url = names.owner_marker(folder(2))
     old.services.objects.delete(url)
