@@ -129,6 +129,8 @@ class LocalAirflow:
     def _keep_up(self) -> None:
         while not self._over.wait(_RESTART_EVERY_S):
             with self._changing:
+                if self._over.is_set():  # what is stopped meanwhile stays so
+                    return
                 ended = {c: p for c, p in self._processes.items() if p.poll() is not None}
                 for component, process in ended.items():
                     _signal_group(process.pid, signal.SIGKILL)
