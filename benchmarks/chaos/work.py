@@ -16,6 +16,7 @@ from include.store import DayState, current_days
 SEARCH_MODEL, DAYS_MODEL = "clicks", "shop"
 RECONCILE = "easyrec_reconcile"
 _GRACE_MINUTES = 0.5
+_ACTIVE_RUNS = 4
 _ENDED = ("success", "failed")
 _COMMON = """
 poll_seconds: 1
@@ -62,8 +63,8 @@ class Work:
         if self.days:
             self.origin = lab.train_origin(DAYS_MODEL)
             lab.turn_on(self.days_dag)
-            # As many as days: else those that wait for a failed day keep its cleared run from starting.
-            lab.backfill(self.days_dag, self.wanted[0], self.wanted[-1], active_runs=self.days)
+            # Fewer than days: those that wait for a failed day fill them, and have to give way.
+            lab.backfill(self.days_dag, self.wanted[0], self.wanted[-1], active_runs=_ACTIVE_RUNS)
         if self.trials:
             conf = {"trials": self.trials, "seed": seed}
             lab.airflow.trigger(self.search_dag, conf, self.search_run)
