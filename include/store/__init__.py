@@ -30,7 +30,6 @@ from include.store.records import (
     StepState,
     TaskKey,
     Trial,
-    WorkInProgress,
 )
 from include.store.store import ExperimentStore
 
@@ -62,6 +61,5 @@ __all__ = [
     "StepState",
     "TaskKey",
     "Trial",
-    "WorkInProgress",
     "current_days",
 ]

@@ -132,15 +132,6 @@ class Experiments(StorePart):
             raise no_experiment(experiment_id)
         return sorted(runs_of(connection, row)[1])
 
-    @reads
-    def work_in_progress(self, connection: Connection, experiment_id: str) -> WorkInProgress:
-        """What the DAG runs at work on the experiment can still do; NotFoundError when there is none."""
-        query = sa.select(schema.experiment).where(schema.experiment.c.id == experiment_id)
-        experiment = connection.execute(query).mappings().one_or_none()
-        if experiment is None:
-            raise no_experiment(experiment_id)
-        return work_of(connection, experiment)
-
     @writes
     def open_run(
         self,
@@ -284,7 +275,7 @@ def _change_limits(
 
 
 def work_of(connection: Connection, experiment: RowMapping) -> WorkInProgress:
-    """What ``work_in_progress`` tells, within a transaction."""
+    """What the DAG runs at work on the experiment can still do, as this transaction sees it."""
     columns = schema.event.c
     events = connection.execute(
         sa.select(columns.kind, columns.at, columns.data)

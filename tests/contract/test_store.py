@@ -41,7 +41,6 @@ from include.store import (
     StepState,
     TaskKey,
     Trial,
-    WorkInProgress,
     schema,
 )
 from include.store.database import Database
@@ -288,18 +287,27 @@ class TestExperiments:
             store.set_limits("model-1", max_trials=20, by="ada")
         assert store.experiment("model-1").max_trials == 16
 
-    def test_idle_tasks_and_the_begin_are_those_of_runs_at_work(self, store: ExperimentStore) -> None:
+    def test_limits_count_with_the_idle_tasks_and_the_begin_of_runs_at_work(
+        self, store: ExperimentStore
+    ) -> None:
+        hour = timedelta(hours=1)
+
+        def most() -> tuple[int | None, datetime | None]:
+            """The maximum that the tasks at work can reach, and the end of an hour from their begin."""
+            changed = store.change_limits("model-1", trials=100, duration=hour, by="ada").experiment
+            return changed.max_trials, changed.deadline
+
         first = store.create_experiment(new_experiment())
-        assert store.work_in_progress("model-1") == WorkInProgress(since=first.created_at, idle_tasks=16)
+        assert most() == (16, first.created_at + hour)
         ask(store, 0)
         store.open_run("model-1", run_id="more", more=3, deadline=None, by="ada")
         begun = next(each.at for each in store.events("model-1") if each.kind == "extended")
-        assert store.work_in_progress("model-1") == WorkInProgress(since=begun, idle_tasks=15 + 3)
+        assert most() == (16 + 3, begun + hour)
         ended = ExperimentState.FINISHED
         store.close_run("model-1", run_id=first.run_id, state=ended, reason="", by="ada")
-        assert store.work_in_progress("model-1").idle_tasks == 3
+        assert most() == (1 + 3, begun + hour)
         with pytest.raises(NotFoundError, match="'nope'"):
-            store.work_in_progress("nope")
+            store.change_limits("nope", trials=3, duration=None, by="ada")
 
     def test_an_experiment_ends_once_and_can_be_extended(self, store: ExperimentStore) -> None:
         store.create_experiment(new_experiment())
