@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from include.experiments.report import Report, summarize, to_html
 from include.experiments.services import Services, utc_now
 from include.experiments.telling import tell_of_end
 from include.search.trial import TrialState
-from include.store import Experiment, ExperimentState, ExperimentStore
+from include.store import Experiment, ExperimentState, ExperimentStore, Step, Trial
 
 log = logging.getLogger(__name__)
 
@@ -102,14 +102,21 @@ def _failure(report: Report, experiment: Experiment, plan: Plan) -> str | None:
     return None
 
 
-def report_of_store(store: ExperimentStore, experiment_id: str, now: datetime | None = None) -> Report:
-    """The report as it would be now; needs no service."""
+def report_of_store(
+    store: ExperimentStore,
+    experiment_id: str,
+    now: datetime | None = None,
+    *,
+    trials: Sequence[Trial] | None = None,
+    steps: Sequence[Step] | None = None,
+) -> Report:
+    """The report as it would be now; needs no service. ``trials``, ``steps``: all of them, if read already."""
     experiment = store.experiment(experiment_id)
     plan = plan_of(experiment.snapshot)
     return summarize(
         experiment,
-        store.trials(experiment_id),
-        store.steps(experiment_id),
+        store.trials(experiment_id) if trials is None else trials,
+        store.steps(experiment_id) if steps is None else steps,
         store.evaluation_counts(experiment_id),
         store.results(experiment_id) if plan.judges_whole_steps else (),
         plan,

@@ -54,7 +54,8 @@ def overview(store: ExperimentStore, experiment_id: str, now: datetime) -> dict[
     """State, limits, progress, best and baseline, what was used and saved, where its objects lie."""
     experiment = store.experiment(experiment_id)
     plan = plan_of(experiment.snapshot)
-    found = report_of_store(store, experiment.id, now)
+    trials = store.trials(experiment.id)
+    found = report_of_store(store, experiment.id, now, trials=trials)
     pool = plan.settings.pool_of(plan.model)
     counts = Counter(row.state.value for row in found.trials)
     return json_ready(  # type: ignore[no-any-return]
@@ -66,7 +67,7 @@ def overview(store: ExperimentStore, experiment_id: str, now: datetime) -> dict[
             "reason": experiment.reason,
             "dag_id": experiment.dag_id,
             "run_id": experiment.run_id,
-            "runs": sorted({(t.task.dag_id, t.task.run_id) for t in store.trials(experiment.id)}),
+            "runs": sorted({(t.task.dag_id, t.task.run_id) for t in trials}),
             "created_at": experiment.created_at,
             "created_by": experiment.created_by,
             "ended_at": experiment.ended_at,
@@ -107,9 +108,9 @@ def trial_table(store: ExperimentStore, experiment_id: str, now: datetime) -> di
     ``parameters`` and ``metrics`` name the columns of the same-named lists in each row; the first
     ``weighted`` metrics are the objective's.
     """
-    found = report_of_store(store, experiment_id, now)
-    trials = {t.number: t for t in store.trials(experiment_id)}
-    jobs = _last_jobs(store.steps(experiment_id))
+    read, steps = store.trials(experiment_id), store.steps(experiment_id)
+    found = report_of_store(store, experiment_id, now, trials=read, steps=steps)
+    trials, jobs = {t.number: t for t in read}, _last_jobs(steps)
     parameters = sorted({k for row in found.trials for k in row.parameters})
     seen = {k for row in found.trials for k in row.metrics}
     weighted = [k for k in found.weights if k in seen]

@@ -23,6 +23,8 @@ _MOST_PARAMETERS = {"parallel": 12, "slice": 4, "contour": 2}
 """Shown without a choice, the most important first: more would not be readable."""
 _MARKED = 2000
 """Points that a browser still draws quickly with a mark on each."""
+_LABELLED = 300
+"""Bars that are wide enough for a number, and few enough to draw one on each."""
 COLOURS = {
     TrialState.SUCCEEDED: "#16a34a",
     TrialState.EARLY_STOPPED: "#8b5cf6",
@@ -226,6 +228,7 @@ def _timeline(trials: Sequence[Trial], steps: Sequence[Step], now: datetime) -> 
             "base": [start.isoformat() for _, _, start, _ in of],
             "x": [round((end - start).total_seconds() * 1000) for _, _, start, end in of],
             "text": [f"#{step.id.trial}" for _, step, _, _ in of],
+            "textposition": "auto" if len(began) <= _LABELLED else "none",
             "hovertemplate": "%{text} · %{base}<extra></extra>",
             "width": 0.85,
             "marker": {"color": COLOURS[state]},

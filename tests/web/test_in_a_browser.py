@@ -193,7 +193,7 @@ def test_a_thousand_trials_are_there_at_once(visit):
     expect(page.get_by_text("1000 rows")).to_be_visible()
     assert time.monotonic() - began < 5  # 0.8 s on an idle machine
     page.get_by_role("button", name="Next").click()
-    expect(page.get_by_text("2 / 10")).to_be_visible()
+    expect(page.get_by_text("2 / 20")).to_be_visible()
     assert {url for url, size in sizes.items() if size > 2_000_000 and "plotly" not in url} == set()
 
 

@@ -123,6 +123,26 @@ def test_only_chosen_chains_are_compared_and_a_day_without_a_metric_is_a_gap(sto
     assert (len(trace["x"]), trace["y"]) == (4, [None] * 4)
 
 
+def test_a_table_reads_the_trials_and_jobs_of_a_search_once(store, search, monkeypatch):
+    reads = []
+    for name in ("trials", "steps"):
+        whole = getattr(store, name)
+        monkeypatch.setattr(
+            store, name, lambda *given, _name=name, _whole=whole: reads.append(_name) or _whole(*given)
+        )
+    assert len(experiments.trial_table(store, search, NOW)["rows"]) == 8
+    assert sorted(reads) == ["steps", "trials"]
+
+
+def test_a_thousand_bars_have_no_number_each(store):
+    few, many = (
+        figures.figure(store, add_search(store, f"movielens-aaaa00{n}", trials=n).id, "timeline", now=NOW)
+        for n in (10, 400)
+    )
+    assert {trace["textposition"] for trace in few["data"]} == {"auto"}
+    assert {trace["textposition"] for trace in many["data"]} == {"none"}
+
+
 def test_parallel_coordinates_say_what_each_axis_measures_and_whose_each_line_is(store, search):
     drawn = figures.figure(store, search, "parallel", now=NOW)
     axes = {axis["name"]: axis for axis in drawn["axes"]}

@@ -3,7 +3,8 @@
 import { h, replace } from "./dom.js";
 import { t } from "./i18n.js";
 
-const PAGE = 100;
+const PAGE = 50;
+const words = new Intl.Collator(undefined, { numeric: true }); // made once: localeCompare makes one each time
 
 // ``columns``: {key, label, title, value(row), show(row), numeric}. ``options``: selected (Set or null),
 // onselect, sort: [key, descending], label.
@@ -51,7 +52,7 @@ export class Table {
       ),
       this.pager(rows.length, pages),
     );
-    this.element.firstChild.scrollLeft = scrolled;
+    if (scrolled) this.element.firstChild.scrollLeft = scrolled;
     if (focus) this.element.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
   }
 
@@ -115,5 +116,5 @@ function compare(a, b, sign) {
   const none = (value) => value === null || value === undefined;
   if (none(a) || none(b)) return none(a) - none(b);
   if (typeof a === "number" && typeof b === "number") return sign * (a - b);
-  return sign * String(a).localeCompare(String(b), undefined, { numeric: true });
+  return sign * words.compare(String(a), String(b));
 }

@@ -38,7 +38,14 @@ export function trialsTab(path, _again, shared) {
   states.addEventListener("change", filter);
   button.addEventListener("click", () => compare(comparison, path, data, [...selected].sort((a, b) => a - b)));
 
+  // Made once for each row that is there: every letter typed looks at all rows.
+  const haystacks = new WeakMap();
   function haystack(row) {
+    if (!haystacks.has(row)) haystacks.set(row, wordsOf(row));
+    return haystacks.get(row);
+  }
+
+  function wordsOf(row) {
     const values = data.parameters.map((key, index) => `${key}=${text(row.parameters[index])}`);
     return [`#${row.number}`, row.state, state(row.state), row.reason, row.source, word(row.source), ...values].join(" ").toLowerCase();
   }
