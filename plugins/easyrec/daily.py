@@ -14,13 +14,13 @@ from easyrec.operators.daily import (
     FinishDayOperator,
     GateOperator,
     PromoteOperator,
-    ResolveCheckpointOperator,
     RetrainLaterOperator,
     TrainDayOperator,
     WaitForTablesOperator,
 )
 from easyrec.operators.pai_train import PaiTrainOperator
 from easyrec.operators.patch_config import PatchPipelineConfigOperator
+from easyrec.operators.resolve_checkpoint import ResolveCheckpointOperator
 from easyrec.sensors.oss_metric import OssMetricSensor
 from include.daily.plan import FinetunePlan
 from include.finetune.calendar import time_zone

@@ -14,7 +14,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from easyrec import daily, runtime
 from easyrec.assets import begin_best
 from easyrec.discovery import ModelFolder
-from easyrec.operators.daily import PromoteOperator, ResolveCheckpointOperator
+from easyrec.operators.daily import PromoteOperator
+from easyrec.operators.resolve_checkpoint import ResolveCheckpointOperator
 from include.daily.day import DailyFinetune, DayInputs
 from include.daily.plan import FinetunePlan
 from tests.support.daily import MODEL

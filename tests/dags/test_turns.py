@@ -13,8 +13,9 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from easyrec import runtime
 from easyrec.callbacks import GaveWay, on_failure
-from easyrec.operators.daily import ResolveCheckpointOperator, TrainDayOperator
+from easyrec.operators.daily import TrainDayOperator
 from easyrec.operators.reconcile import RunsThatGaveWayOperator, StartAgainOperator
+from easyrec.operators.resolve_checkpoint import ResolveCheckpointOperator
 from easyrec.triggers import turn as triggers
 from include.daily.plan import FinetunePlan
 from include.notices import Kind

@@ -10,7 +10,7 @@ from easyrec.assets import promoted
 from easyrec.dates import FIELD
 from easyrec.failures import fails_the_task
 from easyrec.operators.begin_search import started_by
-from easyrec.operators.daily import HoldsLease, run_key
+from easyrec.operators.chain import HoldsLease, run_key
 from include.daily.plan import FinetunePlan
 from include.errors import ConfigError, NotFoundError
 from include.finetune.calendar import parse_day
