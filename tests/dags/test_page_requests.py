@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import bad_inputs
+from benchmarks.bad_inputs.lab import Lab
 from include.experiments.control import Control
 from tests.support.fakes import MemoryWorkflow
 from tests.support.page import PageClient
@@ -13,7 +13,7 @@ from tests.support.page import PageClient
 @pytest.fixture(scope="module")
 def page(tmp_path_factory) -> tuple[PageClient, str]:
     """A client, and the address of a search."""
-    lab = bad_inputs.Lab(tmp_path_factory.mktemp("page"))
+    lab = Lab(tmp_path_factory.mktemp("page"))
     client = PageClient(lambda: Control(lab.store, MemoryWorkflow(), "test"))
     return client, f"/api/experiments/{lab.open()}"
 

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import bad_inputs
+from benchmarks.bad_inputs.judging import run
+from benchmarks.bad_inputs.lab import CONFIG_URL, Lab
 from include.errors import ConfigError, NotFoundError, ProblemsError
 from include.experiments import settings
 from include.experiments.control import Control, add_trials, clone_trial, retry_failed
@@ -21,7 +22,7 @@ from tests.support.fakes import MemoryWorkflow
 
 @pytest.mark.timeout(600)
 def test_damaged_inputs_of_every_kind_are_refused_or_valid(tmp_path):
-    findings = bad_inputs.run(260, 20261127, tmp_path)  # some 20 s of one core; the benchmark runs thousands
+    findings = run(260, 20261127, tmp_path)  # some 20 s of one core; the benchmark runs thousands
     assert findings.violations == []
     assert findings.refused.total() > 150
 
@@ -40,8 +41,8 @@ def test_an_impossible_seed_is_found_before_anything_is_written(lab_of_search):
 
 
 def test_a_key_in_the_pipeline_config_is_found_before_anything_is_written(lab_of_search):
-    text = lab_of_search.objects.read(bad_inputs.CONFIG_URL) + b"# LTAI5tFakeFakeFakeFakeFa\n"
-    lab_of_search.objects.write(bad_inputs.CONFIG_URL, text)
+    text = lab_of_search.objects.read(CONFIG_URL) + b"# LTAI5tFakeFakeFakeFakeFa\n"
+    lab_of_search.objects.write(CONFIG_URL, text)
     with pytest.raises(ProblemsError, match="holds a key"):
         lab_of_search.open()
     assert lab_of_search.touched() == ""
@@ -158,4 +159,4 @@ def test_an_error_that_quotes_something_endless_is_cut_short():
 
 @pytest.fixture
 def lab_of_search(tmp_path):
-    return bad_inputs.Lab(tmp_path)
+    return Lab(tmp_path)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks import bad_inputs
+from benchmarks.bad_inputs.lab import MODEL, Lab
 from include import names
 from include.daily.origin import find_origin
 from include.daily.plan import FinetunePlan
@@ -15,13 +15,13 @@ from include.experiments import settings
 from include.jobs import ini
 from include.jobs.payload import render
 
-INI = bad_inputs.MODEL / "begin" / "config_begin.ini"
+INI = MODEL / "begin" / "config_begin.ini"
 UPWARDS = "oss://sandbox-bucket/movielens/../other"
 
 
 @pytest.fixture
 def lab(tmp_path):
-    return bad_inputs.Lab(tmp_path)
+    return Lab(tmp_path)
 
 
 @pytest.mark.parametrize("key", ["..", "../x", "a/../b", "a/..", "./a", "a/.", "a/../../../b"])

@@ -1,0 +1,1 @@
+"""Broken files and requests by the thousand; see ``__main__``."""
