@@ -30,7 +30,7 @@ from rich.table import Table
 
 from benchmarks.chaos.lab import Lab, running_lab
 from include import names
-from include.store import Experiment, Trial
+from include.store import Experiment, ExperimentState, Trial
 from scripts.local_airflow import ROOT
 
 MODEL = "clicks"
@@ -42,6 +42,7 @@ max_trial_retries: 0
 lost_answer_seconds: 5
 """
 PROMISED_SECONDS = 10.0
+_PAUSED = ExperimentState.PAUSED
 console = Console(width=110, highlight=False)
 
 
@@ -113,7 +114,10 @@ class Person:
     def command(self, action: str, *options: str) -> None:
         subprocess.run(
             [sys.executable, "-m", "include.cli", action, self._id, *options],
-            env={**os.environ, **self._lab.airflow.environment},
+            env={
+                **self._lab.airflow.environment,
+                "EASYREC_AUTOML_STORE": self._lab.store_url.render_as_string(hide_password=False),
+            },
             cwd=ROOT,
             check=True,
             timeout=60,
@@ -142,7 +146,7 @@ def _measure(person: Person) -> None:
     person.start(trials=8, jobs=2)
 
     person.act("limits", "--concurrency", "3", shows="a third job", when=lambda: jobs() == 3)
-    person.act("pause", shows="recorded", when=lambda: person.experiment().paused)
+    person.act("pause", shows="recorded", when=lambda: person.experiment().state is _PAUSED)
     person.act("stop", "--trial", "0", shows="its job is stopped", when=lambda: jobs(live=True) == 2)
     person.act("resume", shows="the next job", when=lambda: jobs() == 4)
 
