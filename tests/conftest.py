@@ -32,8 +32,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
     return _TogetherByFile(config, log)
 
 
+_SECOND_AIRFLOW = ("test_daily_finetune.py", "test_live_concurrency.py")
+"""End-to-end tests of half the time: two workers make an Airflow each and go through one half."""
+
+
 class _TogetherByFile(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::")[0]
-        folder = file.split("/")[1]
-        return folder if folder in ("e2e", "web") else file
+        folder, name = file.split("/")[1], file.split("/")[-1]
+        if folder == "e2e":
+            return f"e2e {2 if name in _SECOND_AIRFLOW else 1}"
+        return "web" if folder == "web" else file

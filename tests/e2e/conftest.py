@@ -184,6 +184,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             **sandbox_connections.environment(endpoints),
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",  # a test that adds models says so
         }
         with LocalAirflow(folder / "airflow", environment=environment) as airflow:
             airflow.wait_for_dag(DAG_ID)

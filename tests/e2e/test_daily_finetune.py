@@ -404,5 +404,12 @@ def test_a_finetune_search_trains_chains_of_days_whose_parameters_the_days_adopt
     assert chain.wait_for_end(run, adopting) == "success"
     adopted = world.store.adoption(MODEL)
     assert (adopted.experiment, set(adopted.edits)) == (experiment, {RATE, "data_config.batch_size"})
+
+    chain.turn(on=True)
+    day = world.airflow.trigger(DAG_ID, {"bizdate": f"{FIRST}", "retrain": True})
+    assert chain.wait_for_end(day) == "success"
+    saved = chain.saved_config(chain.day(FIRST).model_dir)
+    assert {key: values_at(saved, key)[0] for key in adopted.edits} == pytest.approx(dict(adopted.edits))
+
     back = world.airflow.trigger(adopting, {"none": True, "reason": "other tests train days"})
     assert chain.wait_for_end(back, adopting) == "success"
