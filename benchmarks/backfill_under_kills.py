@@ -62,7 +62,7 @@ def main() -> int:
     with running_lab(folder, {MODEL: SETTINGS}, data=arguments.data) as lab:
         origin = lab.train_origin(MODEL)
         lab.turn_on(DAG_ID)
-        lab.backfill(DAG_ID, wanted[0], wanted[-1], active_runs=arguments.active_runs)
+        lab.airflow.backfill(DAG_ID, wanted[0], wanted[-1], active_runs=arguments.active_runs)
         since = time.monotonic()
         kills = {wanted[day - 1]: KILLS[kind] for kind, day in arguments.kill}
         for day in sorted(kills):

@@ -39,7 +39,8 @@ def finetune(
     """Backfill the days, print them beside the model that was not finetuned; whether all were trained."""
     wanted = days_between(FIRST, FIRST + timedelta(days=DAYS - 1))
     airflow.wait_for_dag(DAG_ID)
-    _backfill(airflow, wanted)
+    airflow.backfill(DAG_ID, wanted[0], wanted[-1], active_runs=len(wanted))
+    airflow.api("PATCH", f"/dags/{DAG_ID}", {"is_paused": False})
     console.print(
         f"\nDaily finetune, {wanted[0]} to {wanted[-1]}, by a backfill: {airflow.url}/dags/{DAG_ID}",
         soft_wrap=True,
@@ -68,27 +69,6 @@ def finetune(
         console.print(f"Serves now (promotion {serving.number}): {serving.checkpoint}", highlight=False)
         console.print(f"Pointer: {plan.promotions_prefix}current.json", highlight=False, soft_wrap=True)
     return len(trained) == len(wanted)
-
-
-def _backfill(airflow: LocalAirflow, wanted: list[date]) -> None:
-    """What a person does in the UI: create a backfill, then turn the DAG on.
-
-    In this order because of SQLite: it may refuse to write while a scheduler works on these runs already.
-    """
-    airflow.api(
-        "POST",
-        "/backfills",
-        {
-            "dag_id": DAG_ID,
-            "from_date": f"{wanted[0]}T00:00:00Z",
-            "to_date": f"{wanted[-1]}T23:59:59Z",
-            "run_backwards": False,
-            "dag_run_conf": {},
-            "max_active_runs": len(wanted),
-            "reprocess_behavior": "failed",
-        },
-    )
-    airflow.api("PATCH", f"/dags/{DAG_ID}", {"is_paused": False})
 
 
 def _follow(

@@ -17,6 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import date
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,39 @@ class LocalAirflow:
         else:
             raise AirflowDidNotStart(f"Airflow does not take a run of {dag_id}")
         return run_id
+
+    def backfill(self, dag_id: str, first: date, last: date, *, active_runs: int) -> None:
+        """Create a backfill of business dates in UTC as the UI's form does.
+
+        SQLite refuses to write beside a scheduler that works: tried again then. Let the DAG be paused until it
+        is there, so that none of its runs begins before.
+        """
+        body = {
+            "dag_id": dag_id,
+            "from_date": f"{first}T00:00:00Z",
+            "to_date": f"{last}T23:59:59Z",
+            "run_backwards": False,
+            "dag_run_conf": {},
+            "max_active_runs": active_runs,
+            "reprocess_behavior": "failed",
+        }
+        for _ in range(10):
+            answer = self.request("POST", "/backfills", body)
+            if answer.ok:
+                return
+            if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(1)
+            self.cancel_backfills(dag_id)
+        raise requests.HTTPError(
+            f"POST /backfills: {answer.status_code} {answer.text[:500]}", response=answer
+        )
+
+    def cancel_backfills(self, dag_id: str) -> None:
+        """End those of the DAG that are not done: one that could not be created wholly is in the way of the next."""
+        for left in self.api("GET", f"/backfills?dag_id={dag_id}")["backfills"]:
+            if left["completed_at"] is None:
+                self.api("PUT", f"/backfills/{left['id']}/cancel")
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         return str(self.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])

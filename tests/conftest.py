@@ -21,7 +21,8 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest comes first."""
-    items.sort(key=lambda item: "e2e" not in item.path.parts)
+    first = ("e2e", "web")
+    items.sort(key=lambda item: next((n for n, folder in enumerate(first) if folder in item.path.parts), 9))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

@@ -90,19 +90,6 @@ class Lab:
     def turn_on(self, dag_id: str) -> None:
         self.airflow.api("PATCH", f"/dags/{dag_id}", {"is_paused": False})
 
-    def backfill(self, dag_id: str, first: date, last: date, *, active_runs: int) -> None:
-        """As the UI's form creates one. On Postgres, so beside a scheduler that works."""
-        body = {
-            "dag_id": dag_id,
-            "from_date": f"{first}T00:00:00Z",
-            "to_date": f"{last}T23:59:59Z",
-            "run_backwards": False,
-            "dag_run_conf": {},
-            "max_active_runs": active_runs,
-            "reprocess_behavior": "failed",
-        }
-        self.airflow.api("POST", "/backfills", body)
-
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         return list(self.airflow.api("GET", f"/dags/{dag_id}/dagRuns?limit=100&order_by=id")["dag_runs"])
 

@@ -64,7 +64,7 @@ class Work:
             self.origin = lab.train_origin(DAYS_MODEL)
             lab.turn_on(self.days_dag)
             # Fewer than days: those that wait for a failed day fill them, and have to give way.
-            lab.backfill(self.days_dag, self.wanted[0], self.wanted[-1], active_runs=_ACTIVE_RUNS)
+            lab.airflow.backfill(self.days_dag, self.wanted[0], self.wanted[-1], active_runs=_ACTIVE_RUNS)
         if self.trials:
             conf = {"trials": self.trials, "seed": seed}
             lab.airflow.trigger(self.search_dag, conf, self.search_run)

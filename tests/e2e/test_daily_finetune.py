@@ -92,9 +92,7 @@ class Chain:
             except AirflowDidNotStart as error:
                 if "database is locked" not in str(error):
                     raise
-            for left in self.world.airflow.api("GET", f"/backfills?dag_id={DAG_ID}")["backfills"]:
-                if left["completed_at"] is None:
-                    self.world.airflow.api("PUT", f"/backfills/{left['id']}/cancel")
+            self.world.airflow.cancel_backfills(DAG_ID)
         pytest.fail("the database of the local Airflow stays locked")
 
     def runs(self) -> dict[str, dict[str, Any]]:
