@@ -83,7 +83,9 @@ def stop_trials(control: Control, experiment_id: str, numbers: Sequence[int]) ->
     if problems or not numbers:
         raise ProblemsError(f"no trial of {experiment_id} was stopped", problems or ["no trial was named"])
     stopped = [n for n in dict.fromkeys(numbers) if _cancel(control, experiment_id, n)]
-    listed = ", ".join(map(str, stopped)) or "none: they ended at this moment"
+    if not stopped:
+        return Outcome("nothing was left to stop: ended at this moment, or its task was cleared")
+    listed = ", ".join(map(str, stopped))
     return Outcome(f"stopped: trial {listed}", ("their jobs are stopped within ten seconds",))
 
 

@@ -11,7 +11,7 @@ from include.cli import main
 from include.errors import AskingPaused, NoMoreTrials, RetryableError
 from include.experiments.closing import close_experiment
 from include.search.trial import TrialState
-from include.store import ExperimentState, StepState
+from include.store import ExperimentState, ExperimentStore, StepState
 
 
 @pytest.fixture
@@ -56,6 +56,22 @@ def test_no_trial_is_stopped_when_one_of_them_can_not_be(lab, command):
     assert "trial 0 has ended: SUCCEEDED" in shown
     assert "no trial 7" in shown
     assert lab.store.trial(lab.experiment, 1).state is TrialState.SUBMITTED
+
+
+def test_a_trial_that_ends_at_the_moment_it_is_stopped_keeps_its_result(lab, command, monkeypatch):
+    lab.open(trials=1)
+    lab.start(0)
+    seen = lab.store.trials(lab.experiment)
+    lab.finish(0)
+    monkeypatch.setattr(ExperimentStore, "trials", lambda _self, _experiment: seen)
+
+    code, shown = command("stop", "--trial", 0)
+
+    assert (code, shown.strip()) == (
+        0,
+        "nothing was left to stop: ended at this moment, or its task was cleared",
+    )
+    assert lab.store.trial(lab.experiment, 0).state is TrialState.SUCCEEDED
 
 
 def test_stop_ends_what_runs_and_skips_what_has_not_begun(lab, command):
