@@ -34,6 +34,7 @@ from benchmarks.chaos.chain_audit import Training, trainings, undisturbed_chain
 from benchmarks.chaos.lab import FIRST_DAY, Lab, LabError, running_lab, task_processes
 from include.pipeline_config import values_at
 from include.store import DayState, RunKey, current_days
+from scripts.ending import end_in_order_on_signals
 
 MODEL = "movielens"
 DAG_ID = f"daily_finetune_{MODEL}"
@@ -54,8 +55,7 @@ console = Console(width=110, highlight=False)
 
 def main() -> int:
     arguments = _arguments()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _interrupt)
+    end_in_order_on_signals()
     wanted = [FIRST_DAY + timedelta(days=n) for n in range(arguments.days)]
     began = time.monotonic()
     folder: Path = arguments.folder or Path(tempfile.mkdtemp(prefix="backfill"))
@@ -95,10 +95,6 @@ def _kill(text: str) -> tuple[str, int]:
     if kind not in KILLS or not day.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(f'{k}=DAY' for k in KILLS)}")
     return kind, int(day)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def kill_worker(lab: Lab, day: date) -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ from rich.table import Table
 from benchmarks.chaos.lab import Lab, running_lab
 from include import names
 from include.store import Experiment, ExperimentState, Trial
+from scripts.ending import end_in_order_on_signals
 from scripts.local_airflow import ROOT
 
 MODEL = "clicks"
@@ -129,8 +129,7 @@ def main() -> int:
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _interrupt)
+    end_in_order_on_signals()
     with running_lab(Path(tempfile.mkdtemp(prefix="control")), {MODEL: SETTINGS}) as lab:
         person = Person(lab)
         _measure(person)
@@ -177,10 +176,6 @@ def _print(measured: list[Measured]) -> None:
             f"{each.effect / baseline:.2f}",
         )
     console.print(table)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -34,6 +33,7 @@ from include.search.trial import TrialState
 from include.store import ExperimentStore
 from scripts import demo_options, sandbox_connections
 from scripts.demo_finetune import finetune
+from scripts.ending import end_in_order_on_signals
 from scripts.local_airflow import ROOT, USER, AirflowDidNotStart, LocalAirflow
 
 MODEL = "movielens"
@@ -53,7 +53,7 @@ console = Console()
 
 def main() -> int:
     arguments = demo_options.parser().parse_args()
-    _end_on_signals()
+    end_in_order_on_signals()
     folder: Path = arguments.folder.resolve()
     if folder.exists():
         shutil.rmtree(folder)
@@ -81,18 +81,6 @@ def main() -> int:
 
 class SandboxDidNotStart(RuntimeError):
     """The sandbox process ended or did not answer; the message shows the end of its log."""
-
-
-def _end_on_signals() -> None:
-    """Ctrl-C and ``kill`` end the demo in order; a second one does not interrupt the end."""
-
-    def interrupt(*_: object) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, interrupt)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ from benchmarks.chaos.outages import Outages, small_disk
 from benchmarks.chaos.people import People
 from benchmarks.chaos.plan import EVENTS, make_plan
 from benchmarks.chaos.work import DAYS_MODEL, SETTINGS, WEIGHTS, Work
+from scripts.ending import end_in_order_on_signals
 
 _SETTLE_ROUNDS = 8
 """Rounds of reconcile at the end, 30 s apart: it leaves alone what changed just now."""
@@ -36,7 +36,7 @@ console = Console(width=110, highlight=False)
 
 def main() -> int:
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, _interrupt)
+    end_in_order_on_signals()
     folder: Path = arguments.folder or Path(tempfile.mkdtemp(prefix="chaos"))
     began = time.monotonic()
     with ExitStack() as stack:
@@ -110,10 +110,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=20.0, help="nothing is injected after that")
     parser.add_argument("--folder", type=Path, help="kept afterwards; made anew at each start")
     return parser.parse_args()
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _print(
