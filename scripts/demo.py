@@ -123,7 +123,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 @contextlib.contextmanager
 def _airflow(folder: Path, sandbox: Endpoints) -> Iterator[LocalAirflow]:
     _upload_pipeline_config(sandbox)
-    airflow = LocalAirflow(folder / "airflow", environment=sandbox_connections.environment(sandbox))
+    environment = {
+        **sandbox_connections.environment(sandbox),
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120",  # the processor time is needed for tasks
+    }
+    airflow = LocalAirflow(folder / "airflow", environment=environment)
     with console.status("Starting Airflow (API server, scheduler, triggerer, DAG processor) …"):
         airflow.__enter__()
         try:

@@ -39,8 +39,7 @@ def finetune(
     """Backfill the days, print them beside the model that was not finetuned; whether all were trained."""
     wanted = days_between(FIRST, FIRST + timedelta(days=DAYS - 1))
     airflow.wait_for_dag(DAG_ID)
-    # Two: while one trains, the next is ready for it. More only wait, and each start of a task costs seconds.
-    airflow.backfill(DAG_ID, wanted[0], wanted[-1], active_runs=2)
+    airflow.backfill(DAG_ID, wanted[0], wanted[-1], active_runs=len(wanted))
     airflow.api("PATCH", f"/dags/{DAG_ID}", {"is_paused": False})
     console.print(
         f"\nDaily finetune, {wanted[0]} to {wanted[-1]}, by a backfill: {airflow.url}/dags/{DAG_ID}",
