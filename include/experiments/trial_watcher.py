@@ -183,8 +183,9 @@ class TrialWatcher:
 
     def _sent_config(self, step: Step) -> str:
         """The config that the step's job got, as it is now; empty when it is gone."""
+        url = step.payload["parameters"]["config"]
         try:
-            return self._services.objects.read(step.payload["parameters"]["config"]).decode()
+            return utf8(self._services.objects.read(url), url)
         except NotFoundError:
             return ""
 
