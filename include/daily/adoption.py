@@ -75,7 +75,7 @@ def adopted_before(store: ExperimentStore, trial: Trial) -> dict[str, object]:
     """What a trial was trained with besides its parameters: edits that were adopted before its search."""
     searched = ChainPlan.from_snapshot(store.experiment(trial.experiment_id).snapshot)
     own = searched.space.edits(trial.parameters)
-    return {key: value for key, value in searched.trained_with(trial.parameters).items() if key not in own}
+    return {key: value for key, value in searched.adopted.items() if key not in own}
 
 
 def adopt_none(store: ExperimentStore, plan: FinetunePlan, *, by: str, reason: str) -> Adoption:

@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 
 from include.daily.telling import WHAT_TO_DO_WITH_LEFT, day_left
 from include.experiments.reconcile import GRACE, Report
+from include.experiments.trial_job import RECONCILE
 from include.experiments.unowned import Done, Finding
 from include.notices import Tell, tell_nobody
 from include.store import DayState, ExperimentStore, Lease, RunKey
 
-_RECONCILE = RunKey("easyrec_reconcile", "reconcile")
+_RECONCILE = RunKey("easyrec_reconcile", RECONCILE)
 
 
 def end_dead_runs(

@@ -42,14 +42,11 @@ def change_limits(
         experiment_id, trials=trials, duration=None if hours is None else duration(hours), by=control.by
     )
     changed, request = change.experiment, change.request
-    notes = [] if changed.state.is_terminal else _notes(changed, control.now)
-    if (
-        not changed.state.is_terminal
-        and trials is not None
-        and change.waiting
-        and trials == changed.max_trials
-    ):
-        notes.append(f"runs that were asked for before bring {change.waiting} more trials on top")
+    notes = []
+    if not changed.state.is_terminal:
+        notes = _notes(changed, control.now)
+        if change.waiting and trials is not None and trials == changed.max_trials:
+            notes.append(f"runs that were asked for before bring {change.waiting} more trials on top")
     if request is not None:
         run_requested(control, request)
         notes.append(f"run {request.run_id} was started for {request.trials} more trials: {trials} in all")

@@ -10,9 +10,10 @@ import pytest
 
 from include.experiments.control import Control
 from include.experiments.limits import change_limits
-from include.store import ExperimentStore, NewExperiment, experiments, requests
+from include.store import ExperimentStore, experiments, requests
 from include.store.experiments import work_of
 from tests.support.fakes import MemoryWorkflow
+from tests.support.stores import new_experiment
 
 # Two searches of one model, and one of another.
 SEARCHES = {"one-1": "one", "one-2": "one", "two-1": "two"}
@@ -22,19 +23,7 @@ SEARCHES = {"one-1": "one", "one-2": "one", "two-1": "two"}
 def searches(store: ExperimentStore) -> ExperimentStore:
     """Each with two tasks at work, and none of its trials begun."""
     for name, model in SEARCHES.items():
-        new = NewExperiment(
-            id=name,
-            model=model,
-            kind="begin",
-            dag_id=f"begin_search_{model}",
-            run_id="manual__1",
-            seed=1,
-            optimize_mode="maximize",
-            max_trials=2,
-            deadline=None,
-            snapshot={},
-            created_by="ada",
-        )
+        new = new_experiment(name, model=model, dag_id=f"begin_search_{model}", max_trials=2)
         store.create_experiment(new)
         store.open_run(name, run_id="manual__1", deadline=None, by="ada")
     return store

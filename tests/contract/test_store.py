@@ -34,7 +34,6 @@ from include.store import (
     Experiment,
     ExperimentState,
     ExperimentStore,
-    NewExperiment,
     Result,
     RunKey,
     Step,
@@ -44,24 +43,7 @@ from include.store import (
     schema,
 )
 from include.store.database import Database
-from tests.support.stores import START, output, run_python
-
-
-def new_experiment(name: str = "model-1", **changes: Any) -> NewExperiment:
-    values: dict[str, Any] = {
-        "id": name,
-        "model": "model",
-        "kind": "begin",
-        "dag_id": "begin_search_model",
-        "run_id": "manual__1",
-        "seed": 2**62,
-        "optimize_mode": "maximize",
-        "max_trials": 16,
-        "deadline": None,
-        "snapshot": {"search_space": {"x": {"_type": "uniform", "_value": [0.0, 0.1]}}},
-        "created_by": "ada",
-    }
-    return NewExperiment(**{**values, **changes})
+from tests.support.stores import START, new_experiment, output, run_python
 
 
 def task(index: int = 0) -> TaskKey:

@@ -10,8 +10,8 @@ from include.errors import RetryableError, StateError
 from include.experiments.installation import refuse_foreign
 from include.names import StepId
 from include.search.trial import TrialState
-from include.store import ExperimentState, ExperimentStore, NewExperiment, StepState, TaskKey
-from tests.support.stores import Clock
+from include.store import ExperimentState, ExperimentStore, StepState, TaskKey
+from tests.support.stores import Clock, new_experiment
 
 
 class Airflow:
@@ -131,19 +131,7 @@ class TestSeparate:
     def copied(self, store: ExperimentStore, ours: Airflow) -> ExperimentStore:
         """A search whose trial trains, in a store that another Airflow uses."""
         refuse_foreign(store, ours)
-        new = NewExperiment(
-            id="one-1",
-            model="one",
-            kind="begin",
-            dag_id="begin_search_one",
-            run_id="manual__1",
-            seed=1,
-            optimize_mode="maximize",
-            max_trials=2,
-            deadline=None,
-            snapshot={},
-            created_by="ada",
-        )
+        new = new_experiment("one-1", model="one", dag_id="begin_search_one", max_trials=2)
         store.create_experiment(new)
         task = TaskKey("begin_search_one", "manual__1", "trial", 0)
         store.record_ask("one-1", expected_asks=0, task=task, task_max_tries=1, parameters={}, seen=0)

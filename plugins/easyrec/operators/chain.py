@@ -79,6 +79,9 @@ class DailyOperator(HoldsLease):
         super().__init__(multiple_outputs=True, **kwargs)
         self.model_folder = model_folder
 
+    def before_lease(self, context: Context, plan: FinetunePlan, bizdate: date) -> None:
+        """What the task does, or defers for, before it asks for the lease."""
+
     def work(self, context: Context, daily: DailyFinetune, plan: FinetunePlan, bizdate: date) -> Any:
         raise NotImplementedError
 
@@ -86,6 +89,7 @@ class DailyOperator(HoldsLease):
         with fails_the_task():
             plan = FinetunePlan.load(Path(self.model_folder))
             bizdate = business_date_of(context, plan.finetune.timezone)
+            self.before_lease(context, plan, bizdate)
             self.claim_or_wait(context, plan.model, bizdate)
             return self.work(context, engine(plan), plan, bizdate)
 

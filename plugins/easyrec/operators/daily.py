@@ -11,7 +11,6 @@ from airflow.providers.standard.utils.skipmixin import SkipMixin
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import (
     AirflowException,
-    DagRunTriggerException,
 )
 
 from easyrec.assets import promoted
@@ -22,6 +21,7 @@ from easyrec.notifications import check
 from easyrec.operators.begin_search import started_by
 from easyrec.operators.chain import DailyOperator, HoldsLease, engine, run_key
 from easyrec.operators.pai_train import PaiTrainOperator
+from easyrec.runs import start_of
 from easyrec.sensors.deferred import DeferredWait
 from easyrec.triggers.tables import TablesTrigger
 from include.daily.plan import FinetunePlan
@@ -163,8 +163,6 @@ class PromoteOperator(DailyOperator):
 class RetrainLaterOperator(BaseOperator):
     """Starts the run of the next stale day, when the form asked for ``retrain_later``; it starts the one after.
 
-    Not a ``TriggerDagRunOperator``: its import alone takes longer than a DAG file may.
-
     :param model_folder: path of the model's folder.
     """
 
@@ -180,18 +178,10 @@ class RetrainLaterOperator(BaseOperator):
         if stale is None:
             self.log.info("no later day is stale")
             return
-        raise DagRunTriggerException(
-            trigger_dag_id=self.dag_id,
-            dag_run_id=f"retrain__{stale}__{context['run_id']}"[:240],
+        raise start_of(
+            self.dag_id,
+            f"retrain__{stale}__{context['run_id']}"[:240],
             conf={FIELD: stale.isoformat(), "retrain": True, "retrain_later": True},
-            logical_date=None,
-            reset_dag_run=False,
-            skip_when_already_exists=True,
-            wait_for_completion=False,
-            allowed_states=[],
-            failed_states=[],
-            poke_interval=0,
-            deferrable=False,
         )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import DagRunTriggerException
 
 from easyrec.failures import fails_the_task
+from easyrec.runs import start_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +108,7 @@ class StartAgainOperator(BaseOperator):
     def execute(self, context: Context) -> None:
         from easyrec import runtime
         from easyrec.task_state import AirflowTasks
+        from include.experiments.trial_job import RECONCILE
         from include.store import RunKey
 
         run = RunKey(self.run["dag_id"], self.run["run_id"])
@@ -115,20 +116,8 @@ class StartAgainOperator(BaseOperator):
             self.log.info("%s was started again already", run)
             return
         with fails_the_task():
-            runtime.open_store().return_place(self.run["model"], run=run, by="reconcile")
-        raise DagRunTriggerException(
-            trigger_dag_id=run.dag_id,
-            dag_run_id=run.run_id,
-            conf=None,
-            logical_date=None,
-            reset_dag_run=True,
-            skip_when_already_exists=False,
-            wait_for_completion=False,
-            allowed_states=[],
-            failed_states=[],
-            poke_interval=0,
-            deferrable=False,
-        )
+            runtime.open_store().return_place(self.run["model"], run=run, by=RECONCILE)
+        raise start_of(run.dag_id, run.run_id, again=True)
 
 
 def _projects(store: ExperimentStore, report: Report) -> Iterator[Project]:

@@ -35,15 +35,11 @@ class ResolveCheckpointOperator(DailyOperator):
 
     gives_way = True
 
-    def execute(self, context: Context) -> Any:
+    def before_lease(self, context: Context, plan: FinetunePlan, bizdate: date) -> None:
         from easyrec import runtime
 
-        with fails_the_task():
-            plan = FinetunePlan.load(Path(self.model_folder))
-            bizdate = business_date_of(context, plan.finetune.timezone)
-            runtime.open_store().return_place(plan.model, run=run_key(context), by=started_by(context))
-            self._wait_for_run_before(context, plan, bizdate)
-        return super().execute(context)
+        runtime.open_store().return_place(plan.model, run=run_key(context), by=started_by(context))
+        self._wait_for_run_before(context, plan, bizdate)
 
     def work(self, context: Context, daily: DailyFinetune, plan: FinetunePlan, bizdate: date) -> Any:
         from include.daily.chain import DayBeforeUnfinishedError
