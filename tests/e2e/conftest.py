@@ -19,7 +19,7 @@ from include.sandbox import Endpoints, Sandbox
 from include.sandbox.data import load
 from include.store import ExperimentStore, Step, Trial
 from scripts import sandbox_connections
-from scripts.local_airflow import ROOT, LocalAirflow
+from scripts.local_airflow import ROOT, AirflowDidNotStart, LocalAirflow
 
 MODEL = "movielens"
 DAG_ID = f"begin_search_{MODEL}"
@@ -155,7 +155,19 @@ class World:
         return answer.json()
 
     def wait(self, condition: Callable[[], Any], what: str, seconds: float = 150) -> Any:
-        return self.airflow.wait(condition, seconds, what, every=0.4)
+        try:
+            return self.airflow.wait(condition, seconds, what, every=0.4)
+        except AirflowDidNotStart as error:
+            error.add_note(f"tasks that have not ended well: {self._unfinished()}")
+            raise
+
+    def _unfinished(self) -> list[str]:
+        found = self.airflow.task_instances("~", "~")
+        return [
+            f"{t['dag_id']} {t['dag_run_id']} {t['task_id']}[{t['map_index']}]: {t['state']}, try {t['try_number']}"
+            for t in found
+            if t["state"] not in ("success", "skipped")
+        ]
 
 
 @pytest.fixture(scope="session", autouse=True)

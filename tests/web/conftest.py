@@ -28,6 +28,8 @@ FINETUNE = "movielens-bbbb0001"
 PASSWORDS = {"admin": "a", "viewer": "v", "nobody": "n"}
 MARKUP = "<img src=x onerror=alert(1)>"
 CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+_PATIENCE_MS = 60_000
+"""How slow a loaded machine may be: nothing is measured here."""
 EVENTS = b"what the job's evaluator wrote"
 
 
@@ -116,15 +118,18 @@ def _submitted(store: ExperimentStore, endpoints: Endpoints) -> str:
     return jobs.submit(payload, submission_key="4d1c2f6e-0000-4000-8000-000000000001", store_uuid=store.uuid)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's chromium, headless. Skips where there is none: the page itself is tested over HTTP as well."""
+    """Debian's chromium, headless. Skips where there is none: the page itself is tested over HTTP as well.
+
+    Not for the session: while playwright is open, ``asyncio.run`` fails in every other test of its process.
+    """
     found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     if found is None:
         pytest.skip(
             f"no browser: apt-get install chromium-headless-shell (looked for {', '.join(CHROMIUMS)})"
         )
-    expect.set_options(timeout=15_000)
+    expect.set_options(timeout=_PATIENCE_MS)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield running
@@ -159,7 +164,7 @@ def visit(site: Site, browser: Browser) -> Iterator[Callable[..., Visit]]:
         context = browser.new_context(
             **{"locale": "en-US", "viewport": {"width": 1280, "height": 900}, **options}
         )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(_PATIENCE_MS)
         if user is not None:
             context.add_cookies([{"name": "_token", "value": site.token(user), "url": site.airflow.url}])
         made = Visit(context.new_page(), site)

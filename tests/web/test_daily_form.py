@@ -60,7 +60,7 @@ def test_a_person_names_the_day_to_train(daily, form):
     dialog.locator("[name=element_bizdate]").fill("1997-11-20")
     dialog.get_by_role("button", name="Trigger").click()
 
-    (run,) = daily.airflow.wait(lambda: runs(daily), 15, "the run is there")
+    (run,) = daily.airflow.wait(lambda: runs(daily), 60, "the run is there")
 
     assert (run["logical_date"], run["conf"]["bizdate"]) == (None, "1997-11-20")
 
@@ -77,6 +77,6 @@ def test_a_person_runs_a_range_of_days(daily, form):
         found = [run for run in runs(daily) if run["run_type"] == "backfill"]
         return found if len(found) == 3 else []
 
-    found = daily.airflow.wait(filled, 15, "three runs are there")
+    found = daily.airflow.wait(filled, 60, "three runs are there")
     begins = [datetime.fromisoformat(run["data_interval_start"]) for run in found]
     assert [begin.day for begin in begins] == [19, 20, 21]

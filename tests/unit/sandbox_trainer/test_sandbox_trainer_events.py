@@ -113,6 +113,6 @@ def test_a_wrong_job_description_names_the_key(text, message):
 def test_speed_stretches_the_training(world, monkeypatch):
     slept = []
     monkeypatch.setattr(training.time, "sleep", slept.append)
-    world.train(speed=10.0)
-    assert slept
-    assert max(slept) <= 0.25
+    world.train(speed=0.05)
+    assert slept  # also on a machine so slow that a quick pace asks for no nap
+    assert max(slept) <= 2.5 / 0.05
