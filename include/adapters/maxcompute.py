@@ -1,34 +1,29 @@
-"""JobService and TableCatalog on pyodps. Importing this takes a second (pyodps): import it late."""
+"""JobService and TableCatalog on pyodps, which is imported with the first request."""
 
 from __future__ import annotations
 
-import json
+import functools
 import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
-from xml.etree.ElementTree import ParseError
-
-from odps import ODPS, serializers
-from odps.accounts import StsAccount
-from odps.models.core import XMLRemoteModel
-from odps.rest import RestClient
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from include import names
 from include.adapters.connections import MaxComputeCredentials
-from include.adapters.errors import raise_maxcompute
-from include.adapters.retries import TIMEOUTS, Retries, quiet_clients
+from include.adapters.retries import Retries
 from include.errors import AccessError, NotFoundError, PermanentError, RetryableError
 from include.ports import JobPayload, JobState, JobStatus, OwnedJob
+
+if TYPE_CHECKING:
+    from include.adapters.pyodps_client import Client
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 Known = TypeVar("Known")
 
-_SETTING = "EXT_TASK_ID"
 _TRAIN = "train"
 _PARENT = "job"
 _REMEMBERED = 20_000
@@ -38,98 +33,27 @@ _TERMINATED, _SUSPENDED = "Terminated", "Suspended"
 _UNENDED = ("Running", _SUSPENDED)
 
 
-class _Rest(RestClient):  # type: ignore[misc]
-    """Our time-outs, and none of pyodps's own repetitions: ``Retries`` decides."""
+class _Project:
+    """A project that is reached through one client, made with the first request: many tasks never send one."""
 
-    def request(self, url: str, method: str, stream: bool = False, **options: Any) -> Any:
-        options.setdefault("timeout", TIMEOUTS)
-        return super().request(url, method, stream=stream, **options)
+    def __init__(self, credentials: MaxComputeCredentials, *, retries: Retries | None = None) -> None:
+        """No request is sent here."""
+        self._credentials = credentials
+        self._retries = retries or Retries()
 
-    def upload_survey_log(self) -> None:
-        """pyodps would report its usage with a request of its own."""
+    @functools.cached_property
+    def _client(self) -> Client:
+        from include.adapters.pyodps_client import Client
 
-
-class _Odps(ODPS):  # type: ignore[misc]
-    """A client whose constructor sends nothing: hosts of links are looked up when a link is asked for."""
-
-    def get_logview_host(self) -> Any:
-        return None
-
-    def get_job_insight_host(self) -> Any:
-        return None
-
-    @property
-    def logview_host(self) -> Any:
-        return super().get_logview_host()
-
-    @property
-    def job_insight_host(self) -> Any:
-        return super().get_job_insight_host()
+        return Client(self._credentials, self._retries)
 
 
-class _XflowInstance(XMLRemoteModel):  # type: ignore[misc]
-    """As pyodps's own, with the ``Guid`` that makes the service answer the same key with the same job."""
-
-    _root = "XflowInstance"
-    # The elements are written in this order, which is the one of the vendor's Java SDK.
-    __slots__ = ("xflow_project", "xflow_name", "parameters", "guid", "properties")  # noqa: RUF023
-    xflow_project = serializers.XMLNodeField("Project")
-    xflow_name = serializers.XMLNodeField("Xflow")
-    parameters = serializers.XMLNodePropertiesField(
-        "Parameters", "Parameter", key_tag="Key", value_tag="Value", required=True
-    )
-    guid = serializers.XMLNodeField("Guid")
-    properties = serializers.XMLNodePropertiesField("Config", "Property", key_tag="Name", value_tag="Value")
-
-
-class _Submission(XMLRemoteModel):  # type: ignore[misc]
-    _root = "Instance"
-    instance = serializers.XMLNodeReferenceField(_XflowInstance, "XflowInstance")
-
-
-class _InstanceAnswer(XMLRemoteModel):  # type: ignore[misc]
-    _root = "Instance"
-    status = serializers.XMLNodeField("Status")
-
-
-class _Client:
-    """One project through one pyodps client; every call is bounded and raises only errors of ours."""
-
-    def __init__(self, credentials: MaxComputeCredentials, retries: Retries) -> None:
-        quiet_clients()
-        keys = credentials
-        options: dict[str, Any] = {
-            "project": keys.project,
-            "endpoint": keys.endpoint,
-            "rest_client_cls": _Rest,
-            "rest_client_kwargs": {"retry_enabled": False},
-            "overwrite_global": False,
-        }
-        if keys.security_token:
-            account = StsAccount(keys.access_key_id, keys.access_key_secret, keys.security_token)
-            self.odps: Any = _Odps(account=account, **options)
-        else:
-            self.odps = _Odps(keys.access_key_id, keys.access_key_secret, **options)
-        self.keys = keys
-        self.project = self.odps.get_project()
-        self.retries = retries
-
-    def call(self, where: str, attempt: Callable[[], Result]) -> Result:
-        return self.retries.call(lambda: self.once(where, attempt))
-
-    def once(self, where: str, attempt: Callable[[], Result], *, posted: bool = False) -> Result:
-        try:
-            return attempt()
-        except Exception as error:  # noqa: BLE001 - raised again as ours, or as it is
-            raise_maxcompute(error, where=where, posted=posted, keys=self.keys)
-
-
-class MaxComputeJobs:
+class MaxComputeJobs(_Project):
     """PAI jobs as MaxCompute instances (reference R4). Keep one per connection; it is thread-safe."""
 
     def __init__(self, credentials: MaxComputeCredentials, *, retries: Retries | None = None) -> None:
         """No request is sent here."""
-        self._client = _Client(credentials, retries or Retries())
+        super().__init__(credentials, retries=retries)
         self._lock = threading.Lock()
         self._tokens: OrderedDict[str, tuple[str, str] | None] = OrderedDict()
         self._trained: OrderedDict[str, datetime | None] = OrderedDict()
@@ -148,17 +72,10 @@ class MaxComputeJobs:
         return name
 
     def submit(self, payload: JobPayload, *, submission_key: str, store_uuid: str) -> str:
+        from include.adapters.pyodps_client import submission_xml
+
         token = names.settings_token(store_uuid, submission_key)
-        submission = _Submission(
-            instance=_XflowInstance(
-                xflow_project=payload.xflow_project,
-                xflow_name=payload.xflow_name,
-                parameters=OrderedDict(payload.parameters),
-                guid=submission_key,
-                properties=OrderedDict(settings=json.dumps({_SETTING: token})),
-            )
-        )
-        xml = submission.serialize()
+        xml = submission_xml(payload, submission_key=submission_key, token=token)
 
         def attempt() -> str:
             started: list[str] = []
@@ -261,15 +178,7 @@ class MaxComputeJobs:
 
     def _fetch(self, instance_id: str) -> tuple[str, datetime | None, datetime | None]:
         """Status, start and end of an instance in one request."""
-
-        def get(instance: Any) -> tuple[str, Any]:
-            response = self._client.odps.rest.get(instance.resource())
-            status = _InstanceAnswer.parse(self._client.odps.rest, response).status
-            if not status:
-                raise ParseError("no status")
-            return status, response.headers
-
-        status, headers = self._call(instance_id, get)
+        status, headers = self._call(instance_id, self._client.instance_status)
         return status, _time(headers.get("x-odps-start-time")), _time(headers.get("x-odps-end-time"))
 
     def _sub_instances(self, job_id: str, depth: int = _NESTING) -> dict[str, str]:
@@ -340,25 +249,16 @@ class MaxComputeJobs:
             raise  # not knowing whose it is must not look like knowing that it is not ours
         except PermanentError:
             return None  # SQL and the like have no such source
-        try:
-            submitted = _Submission.parse(self._client.odps.rest, source.decode("utf-8")).instance
-            settings = json.loads((submitted.properties or {}).get("settings") or "{}")
-            token = settings.get(_SETTING)
-        except (ParseError, ValueError, AttributeError):
-            return None  # somebody else's
-        return names.parse_settings_token(token) if isinstance(token, str) else None
+        token = self._client.setting_of(source)
+        return names.parse_settings_token(token) if token is not None else None
 
     def _call(self, instance_id: str, attempt: Callable[[Any], Result]) -> Result:
         instance = self._client.project.instances[instance_id]
         return self._client.call(f"instance {instance_id}", lambda: attempt(instance))
 
 
-class MaxComputeTables:
+class MaxComputeTables(_Project):
     """What exists in MaxCompute. Keep one per connection; it is thread-safe."""
-
-    def __init__(self, credentials: MaxComputeCredentials, *, retries: Retries | None = None) -> None:
-        """No request is sent here."""
-        self._client = _Client(credentials, retries or Retries())
 
     def project_exists(self, project: str) -> bool:
         exists: bool = self._client.call(

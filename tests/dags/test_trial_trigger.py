@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 import pytest
+from airflow.configuration import conf
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.triggers.base import TriggerEvent
 
@@ -33,6 +34,12 @@ def trigger(watcher, monkeypatch):
     ti = SimpleNamespace(dag_id="dag", run_id="run", task_id="trial", map_index=3)
     one._task_instance = ti
     return one
+
+
+def test_a_trigger_gives_a_lingering_supervisor_time():
+    """Else the scheduler takes the task, which is back already, for one that died (seen in 4 of 12 days)."""
+    heartbeat = conf.getint("workers", "min_heartbeat_interval")
+    assert heartbeat < module.SETTLE_SECONDS
 
 
 def on_kill_with(trigger, states):

@@ -107,6 +107,21 @@ class TestDaysBeginInOrder:
         airflow.set(1, "running", "success")
         assert trigger.look() == {}
 
+    def test_then_it_waits_for_the_lease_without_a_task_in_between(self, airflow, resolve, days):  # noqa: F811
+        airflow.set(1, "running")
+        trigger = deferred(resolve, 2, before=1)
+        trigger.look()
+        seldom = trigger.pause_seconds
+        resolve(1)  # and has the lease now
+        airflow.set(1, "running", "success")
+
+        assert trigger.look() is None
+        assert "run june1 trains 2022-06-01" in trigger.missing
+        assert trigger.pause_seconds < seldom
+        days.store.release_lease("movielens", run=RunKey(DAG, "june1"))
+        assert trigger.look() == {}
+        assert [lease.run for lease in days.store.leases("movielens") if lease.held] == [RunKey(DAG, "june2")]
+
     @pytest.mark.parametrize(
         ("run", "resolved"), [("running", "success"), ("running", "skipped"), ("success", None)]
     )

@@ -1,7 +1,8 @@
-"""Trouble of encrypted connections: what may pass, what a person must put right."""
+"""Trouble of encrypted connections: what may pass, what a person must put right. And what a client costs."""
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import threading
@@ -19,6 +20,7 @@ from include.adapters.oss import OssObjects
 from include.adapters.retries import Retries
 from include.errors import OutcomeUnknownError, PermanentError, RetryableError
 from include.ports import JobPayload
+from tests.support.stores import output, run_python
 
 ONCE = Retries(attempts=1)
 KEYS = {"access_key_id": "id", "access_key_secret": "secret"}
@@ -68,3 +70,15 @@ def test_a_certificate_that_is_not_trusted_needs_a_person() -> None:
         raise_maxcompute(refused, where="here", keys=keys, posted=True)
     with pytest.raises(PermanentError, match="certificate was not accepted"):
         raise_oss(refused, where="here", bucket="b", keys=keys)
+
+
+def test_a_client_that_sends_nothing_does_not_load_pyodps():
+    """It takes two seconds of each Airflow task, and half of a day's tasks ask MaxCompute nothing."""
+    code = (
+        "import json, sys; from include.adapters.connections import MaxComputeCredentials as Credentials; "
+        "from include.adapters.maxcompute import MaxComputeJobs, MaxComputeTables; "
+        "keys = Credentials.from_extra('c', json.loads(sys.argv[1])); "
+        "MaxComputeJobs(keys), MaxComputeTables(keys); print(json.dumps('odps' in sys.modules))"
+    )
+    extra = {**KEYS, "project": "p", "endpoint": "http://127.0.0.1:9/api"}
+    assert output(run_python(code, json.dumps(extra))) is False

@@ -91,7 +91,6 @@ class ResolveCheckpointOperator(DailyOperator):
                 plan.model,
                 bizdate,
                 earlier=before.run_id,
-                poll_seconds=turn.EARLIER_RUN_POLL_SECONDS,
                 **asked,
             )
 

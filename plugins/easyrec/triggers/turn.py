@@ -71,8 +71,17 @@ class TurnTrigger(WaitTrigger):
         return now - self._queued_since > _BLOCKED_SECONDS
 
 
-class EarlierRunTrigger(TurnTrigger):
-    """Waits until an earlier run has decided what its day continues from: days begin in order.
+class LeaseTrigger(TurnTrigger):
+    """Waits for the model's lease; among the waiting runs the earliest day gets it first."""
+
+    def in_the_way(self) -> InTheWay | None:
+        from easyrec.turn import claim
+
+        return claim(self.model, RunKey(self.dag_id, self.run_id), date.fromisoformat(self.bizdate))
+
+
+class EarlierRunTrigger(LeaseTrigger):
+    """Waits until an earlier run has decided what its day continues from, and then for the lease: days begin in order.
 
     :param earlier: id of that run, of the same DAG.
     :param task_id: the task that decides.
@@ -90,18 +99,14 @@ class EarlierRunTrigger(TurnTrigger):
         return {**super().arguments(), **own}
 
     def in_the_way(self) -> InTheWay | None:
-        from easyrec.turn import earlier_run
+        from easyrec.turn import EARLIER_RUN_POLL_SECONDS, earlier_run
 
-        return earlier_run(RunKey(self.dag_id, self.earlier), self.task_id, also_failed=self.also_failed)
-
-
-class LeaseTrigger(TurnTrigger):
-    """Waits for the model's lease; among the waiting runs the earliest day gets it first."""
-
-    def in_the_way(self) -> InTheWay | None:
-        from easyrec.turn import claim
-
-        return claim(self.model, RunKey(self.dag_id, self.run_id), date.fromisoformat(self.bizdate))
+        found = earlier_run(RunKey(self.dag_id, self.earlier), self.task_id, also_failed=self.also_failed)
+        if found is not None:
+            self.pause_seconds = EARLIER_RUN_POLL_SECONDS
+            return found
+        self.pause_seconds = self.poll_seconds
+        return super().in_the_way()
 
 
 class DayBeforeTrigger(TurnTrigger):

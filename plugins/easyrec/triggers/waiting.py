@@ -27,6 +27,8 @@ class WaitTrigger(BaseTrigger):
     def __init__(self, *, poll_seconds: float, until: str | None = None) -> None:
         super().__init__()
         self.poll_seconds = poll_seconds
+        self.pause_seconds = poll_seconds
+        """Until the next look; ``look`` may change it."""
         self.until = until
         self.missing = ""
         """What ``look`` still waits for, in words."""
@@ -47,15 +49,17 @@ class WaitTrigger(BaseTrigger):
         await asyncio.sleep(SETTLE_SECONDS)
         said = ""
         while True:
-            pause = self.poll_seconds
+            factor = 1.0
             try:
                 found = await in_thread(self.look)
                 if found is not None:
                     yield TriggerEvent({"found": dict(found)})
                     return
             except RetryableError as error:
-                pause *= _BACKOFF
-                self.log.warning("no look possible now, the next one in %.0f s: %s", pause, error)
+                factor = _BACKOFF
+                self.log.warning(
+                    "no look possible now, the next one in %.0f s: %s", self.pause_seconds * factor, error
+                )
             except EasyRecAutoMLError as error:
                 yield TriggerEvent({"error": str(error)})
                 return
@@ -65,4 +69,4 @@ class WaitTrigger(BaseTrigger):
             if self.until is not None and datetime.now(timezone.utc) > datetime.fromisoformat(self.until):
                 yield TriggerEvent({"late": self.missing})
                 return
-            await asyncio.sleep(pause)
+            await asyncio.sleep(self.pause_seconds * factor)
