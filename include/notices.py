@@ -34,6 +34,7 @@ class Kind(Enum):
     ROLLED_BACK = ("rolled back", "promotions")
     DAY_LEFT = ("a trained day waits for a person", "failures")
     UNOWNED_STOPPED = ("jobs that no task watched were stopped", "failures")
+    UNKNOWN_JOBS = ("jobs run on that the store does not know", "failures")
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,15 @@ GRACE = timedelta(minutes=2)
 """What changed more recently is left alone: its owner may be at it right now."""
 _LOOK_BACK = timedelta(days=60)
 """Jobs that were started earlier are not looked for in the project's list."""
+_UNKNOWN_TOLD = "unknown_job_told"
+_UNKNOWN_HINT = (
+    "if no other Airflow uses this store or a copy of it, trigger easyrec_reconcile with stop_unknown; "
+    "else run python -m include.cli store separate on the copy"
+)
+
+
+class _UnknownJobError(StateError):
+    """A job with our UUID that the store doesn't know."""
 
 
 class Owner(enum.Enum):
@@ -177,11 +186,15 @@ class Reconciler:
     def _strays(self, project: Project, report: Report) -> None:
         """Jobs with our UUID that the store does not know as open: a backup was restored, or a key had two."""
         since = self._now() - _LOOK_BACK
-        stopped = []
+        stopped, unknown = [], []
         jobs = project.jobs.list_owned(store_uuid=self._store.uuid, since=since, unended=True)
         for job in jobs:
             with report.going_on(f"job {job.job_id} in project {project.name}"):
-                why = self._why_stray(job)
+                try:
+                    why = self._why_stray(job)
+                except _UnknownJobError:
+                    unknown.append(job.job_id)
+                    raise
                 if not why:
                     continue
                 project.jobs.stop(job.job_id)
@@ -189,11 +202,23 @@ class Reconciler:
                 report.add(finding)
                 stopped.append(finding)
         _tell(project.tell, project.name, stopped)
+        self._tell_unknown(project, unknown)
+
+    def _tell_unknown(self, project: Project, job_ids: Sequence[str]) -> None:
+        """Once for each job: it costs money until a person decides, and every round finds it again."""
+        told = {event.data["job"] for event in self._store.events(None) if event.kind == _UNKNOWN_TOLD}
+        new = [job_id for job_id in job_ids if job_id not in told]
+        if not new:
+            return
+        lines = (f"job {', '.join(new)}: the store doesn't know who submitted it", f"to do: {_UNKNOWN_HINT}")
+        project.tell(Notice(Kind.UNKNOWN_JOBS, project.name, title=f"{len(new)}", lines=lines))
+        for job_id in new:
+            self._store.record_event(None, None, _UNKNOWN_TOLD, RECONCILE, {"job": job_id})
 
     def _why_stray(self, job: OwnedJob) -> str:
         """Why nobody can own a job of ours that has not ended; empty when somebody may.
 
-        Raises StateError for one that the store doesn't know, unless those are to be stopped.
+        Raises _UnknownJobError for one that the store doesn't know, unless those are to be stopped.
         """
         if job.started_at is None or not self._is_settled(job.started_at):
             return ""
@@ -203,11 +228,7 @@ class Reconciler:
                 f"the store knows no submission key {job.submission_key}: was it restored from a backup?"
             )
             if not self._stop_unknown:
-                raise StateError(
-                    f"it runs on, for {unknown}",
-                    hint="if no other Airflow uses this store or a copy of it, trigger easyrec_reconcile with "
-                    "stop_unknown; else run python -m include.cli store separate on the copy",
-                )
+                raise _UnknownJobError(f"it runs on, for {unknown}", hint=_UNKNOWN_HINT)
             return unknown
         if step.job_id not in (None, job.job_id):
             return f"a second job of one submission key; {step.job_id} is the one that is watched"

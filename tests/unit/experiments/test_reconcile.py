@@ -13,6 +13,7 @@ from include.errors import RetryableError
 from include.experiments.closing import report_of_store
 from include.experiments.plan import Plan
 from include.experiments.reconcile import GRACE, Owner, Project, Reconciler
+from include.notices import Kind
 from include.ports import JobState
 from include.search.trial import TrialState
 from include.store import ExperimentState, StepState, TaskKey
@@ -244,6 +245,21 @@ class TestJobsOfTheProject:
         assert report.findings == []
         assert "job-1" in str(report.error())
         assert "stop_unknown" in str(report.error())
+
+    def test_people_are_told_of_it_once(self, lab, reconcile, told):
+        self.submit(lab, "unknown", lab.store.uuid)
+        lab.clock.sleep(GRACE.total_seconds())
+
+        reconcile()
+        reconcile()
+        assert [notice.kind for notice in told] == [Kind.UNKNOWN_JOBS]
+        assert "job-1" in told[0].text
+        assert "stop_unknown" in told[0].text
+        self.submit(lab, "one more", lab.store.uuid)
+        lab.clock.sleep(GRACE.total_seconds())
+        reconcile()
+        assert "job-2" in told[1].text
+        assert "job-1" not in told[1].text
 
     def test_it_is_stopped_when_a_person_wants_that_and_people_are_told(self, lab, reconcile, told):
         self.submit(lab, "unknown", lab.store.uuid)
