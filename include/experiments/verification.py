@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from include.errors import ConfigEditError
 from include.pipeline_config import difference, edit_text
+
+log = logging.getLogger(__name__)
 
 
 def not_applied(
@@ -16,8 +19,14 @@ def not_applied(
     """What the config that EasyRec saved holds instead of the edits' values.
 
     The edits are made on the saved config: where they hold already, nothing changes. A key whose
-    selector asks for the very value that it edits finds nothing there any more and is passed over.
+    selector asks for the very value that it edits finds nothing there any more and is passed over. Nothing, and
+    a warning, when the saved config can't be read: EasyRec trained with it, so the gap is our reader's.
     """
+    try:
+        edit_text(saved_config, {})
+    except ConfigEditError as error:
+        log.warning("not checked whether the edits were applied: the saved config can't be read: %s", error)
+        return []
 
     def changes(some: Mapping[str, Any]) -> list[str]:
         return difference(
