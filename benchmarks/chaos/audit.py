@@ -117,7 +117,7 @@ def results_are_whole(evidence: Evidence) -> Found:
 def reasons_are_true(evidence: Evidence) -> Found:
     """Every trial's end agrees with what became of its last job.
 
-    A poor job may end by itself before the stop arrives.
+    A poor job may end by itself before the stop arrives, well or not: then the store saw no failure of it.
     """
     jobs = {job.key: job for job in _ours(evidence)}
     last: dict[tuple[str, int], StepRow] = {}
@@ -126,12 +126,12 @@ def reasons_are_true(evidence: Evidence) -> Found:
     for trial in evidence.trials:
         known = last.get((trial.experiment, trial.number))
         job = jobs.get(known.key) if known is not None else None
-        wrong = _untrue(trial, job, evidence)
+        wrong = _untrue(trial, known, job, evidence)
         if wrong:
             yield _name(trial), wrong
 
 
-def _untrue(trial: TrialRow, job: Job | None, evidence: Evidence) -> str:
+def _untrue(trial: TrialRow, step: StepRow | None, job: Job | None, evidence: Evidence) -> str:
     status = "none" if job is None else job.status
     said = f"{trial.state} ({trial.reason or 'no reason'}), its last job: {status}"
     if trial.state == "SUCCEEDED":
@@ -139,7 +139,10 @@ def _untrue(trial: TrialRow, job: Job | None, evidence: Evidence) -> str:
     if not trial.reason:
         return said
     if trial.state == "EARLY_STOPPED":
-        return "" if job is not None and (job.stopped or status == "Success") else said
+        by_itself = status == "Success" or (
+            step is not None and step.state == "STOPPED" and status == "Failed"
+        )
+        return "" if job is not None and (job.stopped or by_itself) else said
     if trial.state == "FAILED":
         limits = any(words in trial.reason for words in (*_LIMITS, *_NO_OWNER))
         no_try_left = status != "Success" and _SERVICE_WAS_AWAY.search(trial.reason)

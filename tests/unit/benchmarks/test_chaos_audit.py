@@ -192,6 +192,17 @@ def test_a_poor_job_whose_training_part_was_stopped_shows_as_failed():
     assert violations(evidence) == {}
 
 
+def test_a_poor_job_may_fail_by_itself_in_the_second_in_which_it_is_found_poor():
+    """Its folder was on a full disk (seed 3): the stop came after its end, which nobody had seen."""
+    evidence = replace(
+        with_trial(state="EARLY_STOPPED", reason="below the median"),
+        jobs=[replace(JOB, status="Failed"), *GOOD.jobs[1:]],
+        steps=[replace(STEP, state="STOPPED")],
+    )
+
+    assert violations(evidence) == {}
+
+
 def test_a_person_may_cancel_a_trial():
     evidence = with_trial(state="CANCELLED", reason="a user ended the task", told=False)
 
