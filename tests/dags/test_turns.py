@@ -17,6 +17,7 @@ from easyrec.operators.daily import TrainDayOperator
 from easyrec.operators.reconcile import RunsThatGaveWayOperator, StartAgainOperator
 from easyrec.operators.resolve_checkpoint import ResolveCheckpointOperator
 from easyrec.triggers import turn as triggers
+from easyrec.triggers import waiting
 from include.daily.plan import FinetunePlan
 from include.notices import Kind
 from include.store import RunKey
@@ -267,7 +268,8 @@ class TestStartingAgain:
         assert self.runs() == ["june3"]
 
 
-def test_a_trigger_fires_when_nothing_is_in_the_way(airflow, resolve):
+def test_a_trigger_fires_when_nothing_is_in_the_way(airflow, resolve, monkeypatch):
+    monkeypatch.setattr(waiting, "SETTLE_SECONDS", 0.0)
     airflow.set(1, "running")
     trigger = deferred(resolve, 2, before=1)
     airflow.set(1, "success", "success")
