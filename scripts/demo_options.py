@@ -14,7 +14,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--exit", action="store_true", help="end at once instead of leaving the UI running")
     made.add_argument("--search-only", action="store_true", help="without the days of finetune after it")
-    made.add_argument("--trials", type=int, default=11, help="besides the config as it is (11)")
+    made.add_argument("--trials", type=int, default=11, help="besides the config as it is (%(default)s)")
     made.add_argument("--seed", type=int, default=7)
     made.add_argument("--data", choices=["movielens", "synthetic"], default="movielens")
     root = Path(__file__).resolve().parents[1]

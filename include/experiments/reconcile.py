@@ -202,7 +202,8 @@ class Reconciler:
                 report.add(finding)
                 stopped.append(finding)
         _tell(project.tell, project.name, stopped)
-        self._tell_unknown(project, unknown)
+        if unknown:
+            self._tell_unknown(project, unknown)
 
     def _tell_unknown(self, project: Project, job_ids: Sequence[str]) -> None:
         """Once for each job: it costs money until a person decides, and every round finds it again."""

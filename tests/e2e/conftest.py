@@ -158,8 +158,8 @@ class World:
         try:
             return self.airflow.wait(condition, seconds, what, every=0.4)
         except AirflowDidNotStart as error:
-            error.add_note(f"tasks that have not ended well: {self._unfinished()}")
-            raise
+            unfinished = "\n".join(self._unfinished())
+            raise AirflowDidNotStart(f"{error}\ntasks that have not ended well:\n{unfinished}") from error
 
     def _unfinished(self) -> list[str]:
         found = self.airflow.task_instances("~", "~")

@@ -46,15 +46,16 @@ class HoldsLease(BaseOperator):
         from easyrec import turn
 
         run = run_key(context)
-        given = {
-            "model": model,
-            "dag_id": run.dag_id,
-            "run_id": run.run_id,
-            "bizdate": bizdate.isoformat(),
-            "gives_way": self.gives_way,
-            "poll_seconds": turn.POLL_SECONDS,
-        }
-        self.defer(trigger=trigger(**{**given, **arguments}), method_name="go_on")
+        waiting = trigger(
+            model=model,
+            dag_id=run.dag_id,
+            run_id=run.run_id,
+            bizdate=bizdate.isoformat(),
+            gives_way=self.gives_way,
+            poll_seconds=turn.POLL_SECONDS,
+            **arguments,
+        )
+        self.defer(trigger=waiting, method_name="go_on")
 
     def let_go(self, context: Context, model: str) -> None:
         """Let others have the lease. ``finish`` does it too, but not when only failed tasks were cleared:

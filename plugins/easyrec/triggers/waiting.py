@@ -49,17 +49,15 @@ class WaitTrigger(BaseTrigger):
         await asyncio.sleep(SETTLE_SECONDS)
         said = ""
         while True:
-            factor = 1.0
             try:
                 found = await in_thread(self.look)
                 if found is not None:
                     yield TriggerEvent({"found": dict(found)})
                     return
+                pause = self.pause_seconds
             except RetryableError as error:
-                factor = _BACKOFF
-                self.log.warning(
-                    "no look possible now, the next one in %.0f s: %s", self.pause_seconds * factor, error
-                )
+                pause = self.pause_seconds * _BACKOFF
+                self.log.warning("no look possible now, the next one in %.0f s: %s", pause, error)
             except EasyRecAutoMLError as error:
                 yield TriggerEvent({"error": str(error)})
                 return
@@ -69,4 +67,4 @@ class WaitTrigger(BaseTrigger):
             if self.until is not None and datetime.now(timezone.utc) > datetime.fromisoformat(self.until):
                 yield TriggerEvent({"late": self.missing})
                 return
-            await asyncio.sleep(self.pause_seconds * factor)
+            await asyncio.sleep(pause)

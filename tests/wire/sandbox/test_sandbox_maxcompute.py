@@ -5,50 +5,27 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections import OrderedDict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from odps import ODPS, errors, serializers
+from odps import ODPS, errors
 from odps.accounts import StsAccount
-from odps.models.core import XMLRemoteModel
 
+from include.adapters.pyodps_client import submission_xml
+from include.ports import JobPayload
 from include.sandbox import Endpoints, Sandbox
 
 from .conftest import connect, control, train, wait_until
 
 
-class XFlowInstance(XMLRemoteModel):
-    """pyodps's own model knows no Guid; the service does."""
-
-    __slots__ = ("guid", "parameters", "properties", "xflow_name", "xflow_project")
-    _root = "XflowInstance"
-    xflow_project = serializers.XMLNodeField("Project")
-    xflow_name = serializers.XMLNodeField("Xflow")
-    parameters = serializers.XMLNodePropertiesField(
-        "Parameters", "Parameter", key_tag="Key", value_tag="Value", required=True
-    )
-    guid = serializers.XMLNodeField("Guid")
-    properties = serializers.XMLNodePropertiesField("Config", "Property", key_tag="Name", value_tag="Value")
-
-
-class Submission(XMLRemoteModel):
-    _root = "Instance"
-    instance = serializers.XMLNodeReferenceField(XFlowInstance, "XflowInstance")
-
-
 def submit(odps: ODPS, guid: str, **parameters: str) -> Any:
-    body = XFlowInstance(
-        xflow_project="algo_public",
-        xflow_name="easy_rec_ext",
-        parameters=OrderedDict({"arn": "a", "buckets": "b", **parameters}),
-        guid=guid,
-        properties=OrderedDict(settings=json.dumps({"EXT_TASK_ID": guid})),
-    )
-    return odps.get_project().instances.create(xml=Submission(instance=body).serialize())
+    """As our client does it: pyodps's own model knows no Guid; the service does."""
+    payload = JobPayload("easy_rec_ext", "algo_public", {"arn": "a", "buckets": "b", **parameters})
+    xml = submission_xml(payload, submission_key=guid, token=guid)
+    return odps.get_project().instances.create(xml=xml)
 
 
 # -- who may ----------------------------------------------------------------------------------------
