@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Protocol
 
 from include.errors import StateError
-from include.store import ExperimentStore
+from include.store import Binding, ExperimentStore
 
 
 class Installation(Protocol):
@@ -31,16 +32,18 @@ def refuse_foreign(store: ExperimentStore, airflow: Installation) -> None:
     Raises StateError, with what to do, when another Airflow uses the store or one that this is a copy of.
     """
     binding = store.binding()
-    mark = f"easyrec_store_{binding.uuid}_{binding.token}"
-    known = airflow.has(mark)
-    if not known and binding.at is not None:
+    if binding.at is None:
+        token = str(uuid.uuid4())
+        airflow.add(_mark(binding, token))  # first: whoever gets the store has its mark already
+        binding = store.bind(token, airflow.name)
+    if not airflow.has(_mark(binding, binding.token)):
         raise StateError(
             f"the store {binding.uuid} belongs to another Airflow ({binding.to}, since "
             f"{binding.at:%Y-%m-%d %H:%M} UTC): nothing is started or stopped from here",
             hint="if this store is a copy: python -m include.cli store separate. If this Airflow is to take the "
             "place of that one, or lost its Variables: python -m include.cli store rebind",
         )
-    if not known:
-        airflow.add(mark)  # first: with a mark but no binding, the next task goes on here
-    if binding.at is None:
-        store.bind(binding.token, airflow.name)
+
+
+def _mark(binding: Binding, token: str) -> str:
+    return f"easyrec_store_{binding.uuid}_{token}"

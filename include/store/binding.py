@@ -22,7 +22,7 @@ from include.store.rows import add_event, lock_experiment, trial_key
 @dataclass(frozen=True)
 class Binding:
     """``token``: what the Airflow that uses the store has in its own database, too. ``at``: since when; None
-    until the first one has used it. ``to``: that Airflow, in words for people."""
+    while any Airflow may have the store. ``to``: that Airflow, in words for people."""
 
     uuid: str
     token: str
@@ -36,24 +36,25 @@ class Bindings(StorePart):
     @reads
     def binding(self, connection: Connection) -> Binding:
         """Whose the store is now. Its UUID is the one in the database, whatever was opened."""
-        row = connection.execute(sa.select(schema.store)).mappings().one()
-        return Binding(row["uuid"], row["binding"], row["bound_at"], row["bound_to"] or "")
+        return _binding(connection)
 
     @writes
-    def bind(self, connection: Connection, token: str, to: str) -> None:
-        """The Airflow ``to`` has this token: from now on no other one may use the store.
+    def bind(self, connection: Connection, token: str, to: str) -> Binding:
+        """The Airflow ``to``, which has remembered ``token``, has the store from now on, and no other one.
 
-        Changes nothing when it is bound already, or when the token is no longer the store's.
+        Changes nothing when an Airflow has it already: of two that come at once, one gets it.
+        Returns whose it is now.
         """
-        columns, now = schema.store.c, self._now()
-        update = schema.store.update().where(columns.binding == token, columns.bound_at.is_(None))
-        if connection.execute(update.values(bound_at=now, bound_to=to)).rowcount:
+        now = self._now()
+        update = schema.store.update().where(schema.store.c.bound_at.is_(None))
+        if connection.execute(update.values(binding=token, bound_at=now, bound_to=to)).rowcount:
             add_event(connection, at=now, by=to, kind="store_bound", data={})
+        return _binding(connection)
 
     @writes
     def unbind(self, connection: Connection, *, by: str) -> None:
         """Let the next Airflow that uses the store have it, and no longer the one that has it now."""
-        connection.execute(schema.store.update().values(**_UNBOUND, binding=str(uuid.uuid4())))
+        connection.execute(schema.store.update().values(_UNBOUND))
         add_event(connection, at=self._now(), by=by, kind="store_unbound", data={})
 
     @writes
@@ -79,7 +80,7 @@ class Bindings(StorePart):
             .values(state=DayState.FAILED.value, reason=reason, ended_at=now)
         )
         connection.execute(schema.lease.delete())
-        connection.execute(schema.store.update().values(**_UNBOUND, uuid=made, binding=str(uuid.uuid4())))
+        connection.execute(schema.store.update().values(**_UNBOUND, uuid=made))
         add_event(connection, at=now, by=by, kind="store_separated", data={"from": before, "to": made})
         return made
 
@@ -107,4 +108,9 @@ class Bindings(StorePart):
             add_event(connection, experiment_id=experiment_id, at=now, by=by, kind="state_changed", data=data)
 
 
-_UNBOUND: dict[str, Any] = {"bound_at": None, "bound_to": None}
+def _binding(connection: Connection) -> Binding:
+    row = connection.execute(sa.select(schema.store)).mappings().one()
+    return Binding(row["uuid"], row["binding"] or "", row["bound_at"], row["bound_to"] or "")
+
+
+_UNBOUND: dict[str, Any] = {"binding": None, "bound_at": None, "bound_to": None}

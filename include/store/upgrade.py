@@ -50,9 +50,7 @@ def _migrate(connection: Connection, now: datetime) -> str:
     if existing:
         return str(existing)
     made = str(uuid.uuid4())
-    connection.execute(
-        schema.store.insert().values(id=1, uuid=made, created_at=now, binding=str(uuid.uuid4()))
-    )
+    connection.execute(schema.store.insert().values(id=1, uuid=made, created_at=now))
     return made
 
 

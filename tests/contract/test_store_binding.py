@@ -78,6 +78,23 @@ def test_a_crash_between_mark_and_binding_leaves_the_store_to_whoever_asks_again
         refuse_foreign(store, theirs)
 
 
+def test_of_two_airflows_that_come_at_once_one_gets_the_store(
+    store: ExperimentStore, ours: Airflow, theirs: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(mark: str) -> None:
+        refuse_foreign(store, theirs)  # before ours has noted that the store is its own
+        Airflow.add(ours, mark)
+
+    monkeypatch.setattr(ours, "add", slow)
+
+    with pytest.raises(StateError, match=r"test\.example\.com"):
+        refuse_foreign(store, ours)
+
+    refuse_foreign(store, theirs)
+    with pytest.raises(StateError):
+        refuse_foreign(store, ours)
+
+
 def test_an_airflow_that_does_not_answer_is_no_other_airflow(store: ExperimentStore, ours: Airflow) -> None:
     refuse_foreign(store, ours)
     ours.down = True

@@ -211,7 +211,7 @@ class TestStore:
         assert "no Airflow uses it yet" in out
 
     def test_the_airflow_that_uses_it_is_named_until_it_is_bound_anew(self, capsys, lab, store):
-        lab.store.bind(lab.store.binding().token, "https://airflow.example.com")
+        lab.store.bind("token", "https://airflow.example.com")
         shown = run(capsys, "store", "show", "--store", store)[1]
         code, *_ = run(capsys, "store", "rebind", "--store", store, "--yes")
 
