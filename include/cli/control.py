@@ -85,9 +85,11 @@ def _control(arguments: argparse.Namespace) -> Control:
 
 
 def _limits(control: Control, arguments: argparse.Namespace) -> None:
-    from include.experiments.control import set_concurrency
+    from include.experiments.control import check_slots, set_concurrency
     from include.experiments.limits import change_limits
 
+    if arguments.concurrency is not None:
+        check_slots(arguments.concurrency)  # before anything is changed
     others = arguments.trials is not None or arguments.hours is not None
     if others or arguments.concurrency is None:
         changed, notes = change_limits(

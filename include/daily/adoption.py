@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 
 from include import names
 from include.daily.chain import last_good
@@ -13,7 +13,7 @@ from include.daily.plan import FinetunePlan
 from include.errors import ConfigError, NotFoundError
 from include.experiments.chain_plan import ChainPlan
 from include.experiments.closing import report_of_store
-from include.finetune.calendar import following
+from include.finetune.calendar import following, previous, time_zone
 from include.ports import ObjectStore
 from include.search.trial import TrialState
 from include.store import Adoption, Chain, ExperimentStore, Trial, current_days
@@ -101,13 +101,19 @@ def _try_on_config(objects: ObjectStore, plan: FinetunePlan, day: str, edits: di
     )
 
 
+def _last_complete(plan: FinetunePlan, moment: datetime) -> date:
+    """The newest day that was over at ``moment``, where the model is."""
+    return previous(moment.astimezone(time_zone(plan.finetune.timezone)).date())
+
+
 def _try_on_next_day(
     store: ExperimentStore, objects: ObjectStore, plan: FinetunePlan, chain: Chain, edits: dict[str, object]
 ) -> None:
     """The day after the last that was promoted: what a gate refused is passed over, as the daily run does it."""
-    last = last_good(current_days(store.days(plan.model, chain_id=chain.id)).values())
+    days = current_days(store.days(plan.model, chain_id=chain.id))
+    last = last_good(days.values())
     checkpoint = (last.checkpoint_out if last else None) or chain.origin.checkpoint
-    bizdate = following(last.bizdate) if last else following(chain.created_at.date())
+    bizdate = following(last.bizdate) if last else min(days, default=_last_complete(plan, chain.created_at))
     patch_config(
         ConfigFiles(lambda: objects),
         target=None,

@@ -20,7 +20,8 @@ from include.daily.promotion import promote
 from include.daily.retention import remove_old_models
 from include.errors import StateError
 from include.experiments.checkpoints import find_checkpoint
-from include.experiments.leftovers import stop_leftovers
+from include.experiments.job_plan import JobPlan
+from include.experiments.leftovers import end_leftovers
 from include.experiments.services import Services
 from include.finetune.gate import Verdict, judge
 from include.jobs.edits import CHECKPOINT_KEY
@@ -221,9 +222,10 @@ class DailyFinetune:
 
         ``reason``: why a day that has no outcome failed.
         """
-        seconds = self._plan.settings.lost_answer_seconds
         trials = self._store.trials_of_run(run)
-        unstopped = stop_leftovers(self._services, trials, lookup_seconds=seconds)
+        unstopped = end_leftovers(
+            self._services, trials, lambda trial: JobPlan.of_trial(trial.parameters), model=self._plan.model
+        )
         day = self._store.day_of_run(run)
         if day is not None and day.state is DayState.OPEN:
             self._store.end_day(day.id, DayState.FAILED, reason)

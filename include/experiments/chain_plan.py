@@ -217,7 +217,9 @@ class ChainPlan(Plan):
 
 
 def plan_of(snapshot: Mapping[str, Any]) -> Plan:
-    """The plan that an experiment was opened with, of whichever kind it is."""
+    """The plan that a search was opened with, of whichever kind it is. ConfigError for a single job's snapshot."""
+    if "texts" not in snapshot:
+        raise ConfigError("this experiment is a single job, not a search")
     return (ChainPlan if "days" in snapshot else Plan).from_snapshot(snapshot)
 
 

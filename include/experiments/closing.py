@@ -11,7 +11,7 @@ from datetime import datetime
 from include import names
 from include.errors import ConfigEditError, EasyRecAutoMLError, JobFailedError
 from include.experiments.chain_plan import plan_of
-from include.experiments.leftovers import stop_leftovers
+from include.experiments.leftovers import end_leftovers, stop_strays
 from include.experiments.plan import Plan
 from include.experiments.report import Report, summarize, to_html
 from include.experiments.services import Services, utc_now
@@ -34,6 +34,7 @@ def close_experiment(services: Services, experiment_id: str, *, dag_id: str, run
     experiment = store.experiment(experiment_id)
     plan = plan_of(experiment.snapshot)
     unstopped = _stop_run(services, plan, experiment_id, dag_id=dag_id, run_id=run_id)
+    unstopped = stop_strays(services, experiment) or unstopped
     failure = _failure(report_of_store(store, experiment_id, services.now()), experiment, plan)
     state = ExperimentState.FINISHED if failure is None else ExperimentState.FAILED
     store.close_run(experiment_id, run_id=run_id, state=state, reason=failure or "", by=by)
@@ -66,7 +67,7 @@ def _stop_run(
     """A trial of this run that has not ended by now has no task any more that would watch it."""
     trials = services.store.trials(experiment_id)
     mine = [t for t in trials if (t.task.dag_id, t.task.run_id) == (dag_id, run_id)]
-    return stop_leftovers(services, mine, lookup_seconds=plan.settings.lost_answer_seconds)
+    return end_leftovers(services, mine, lambda _: plan, model=plan.model)
 
 
 def publish_report(services: Services, experiment_id: str) -> Report:

@@ -25,11 +25,15 @@ from include.experiments.services import utc_now
 from include.names import StepId
 from include.ports import Workflow
 from include.search.trial import TrialState
-from include.store import SEARCHES, Experiment, ExperimentState, ExperimentStore, RunRequest
+from include.store import SEARCHES, Experiment, ExperimentState, ExperimentStore, RunRequest, Trial
 
 MOST_SLOTS = 1000
+_GIVEN = "custom_parameters"
 _TRIGGERED_WITHIN = timedelta(minutes=1)
 _ALIVE = (ExperimentState.RUNNING, ExperimentState.PAUSED)
+_JOBS_STOP = (
+    "their jobs are stopped within ten seconds; where no triggerer follows one, by the next easyrec_reconcile"
+)
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,7 @@ class Outcome:
 def set_concurrency(control: Control, experiment_id: str, slots: int) -> Outcome:
     """Slots of the pool that the model's searches share. Trials that run go on when it is lowered."""
     experiment = search(control.store, experiment_id)
-    if not 1 <= slots <= MOST_SLOTS:
-        raise ConfigError(
-            f"{slots} trials at once make no sense", hint=f"1 to {MOST_SLOTS}; pause to start none"
-        )
+    check_slots(slots)
     pool = plan_of(experiment.snapshot).settings.pool_of(experiment.model)
     before = control.workflow.pool_slots(pool)
     control.workflow.set_pool_slots(pool, slots)
@@ -68,6 +69,14 @@ def set_concurrency(control: Control, experiment_id: str, slots: int) -> Outcome
         f"{pool} has {slots} slots (before: {before})",
         (f"it caps all searches of {experiment.model} together", "trials that run go on to their end"),
     )
+
+
+def check_slots(slots: int) -> None:
+    """Raises ConfigError for a number of trials at once that makes no sense."""
+    if not 1 <= slots <= MOST_SLOTS:
+        raise ConfigError(
+            f"{slots} trials at once make no sense", hint=f"1 to {MOST_SLOTS}; pause to start none"
+        )
 
 
 def stop_trials(control: Control, experiment_id: str, numbers: Sequence[int]) -> Outcome:
@@ -86,25 +95,35 @@ def stop_trials(control: Control, experiment_id: str, numbers: Sequence[int]) ->
     if not stopped:
         return Outcome("nothing was left to stop: ended at this moment, or its task was cleared")
     listed = ", ".join(map(str, stopped))
-    return Outcome(f"stopped: trial {listed}", ("their jobs are stopped within ten seconds",))
+    return Outcome(f"stopped: trial {listed}", (_JOBS_STOP,))
 
 
 def stop_search(control: Control, experiment_id: str) -> Outcome:
-    """No further trial starts, and those that run are ended with their jobs."""
-    search(control.store, experiment_id)
+    """No further trial starts, and those that run are ended with their jobs.
+
+    A search that has ended keeps its state; trials of it may still run (one was cleared, or a wrong metric failed
+    the search). Raises StateError when nothing of it goes on.
+    """
+    store, experiment = control.store, search(control.store, experiment_id)
     reason = f"stopped by {control.by}"
-    # First of all: after this nothing asks any more, so that the list below is complete.
-    control.store.set_experiment_state(
-        experiment_id, ExperimentState.CANCELLED, reason=reason, by=control.by, only_from=_ALIVE
-    )
-    for request in control.store.waiting_requests(experiment_id):
-        control.store.drop_request(request, reason, control.by)
-    running = [t.number for t in control.store.trials(experiment_id) if not t.state.is_terminal]
+    if not experiment.state.is_terminal:
+        # First of all: after this nothing asks any more, so that the list below is complete.
+        store.set_experiment_state(
+            experiment_id, ExperimentState.CANCELLED, reason=reason, by=control.by, only_from=_ALIVE
+        )
+    waiting = store.waiting_requests(experiment_id)
+    for request in waiting:
+        store.withdraw_request(request, reason, control.by)
+    running = [t.number for t in store.trials(experiment_id) if not t.state.is_terminal]
     stopped = [n for n in running if _cancel(control, experiment_id, n)]
-    return Outcome(
-        f"{experiment_id} is stopped, {len(stopped)} trials with it",
-        ("their jobs are stopped within ten seconds", "tasks that have not begun are skipped"),
-    )
+    if experiment.state.is_terminal and not (stopped or waiting):
+        why = f": {experiment.reason}" if experiment.reason else ""
+        raise StateError(f"{experiment_id} has ended, and nothing of it runs: {experiment.state.value}{why}")
+    notes = [] if experiment.state.is_terminal else ["tasks that have not begun are skipped"]
+    notes += [_JOBS_STOP] if stopped else []
+    if waiting:
+        notes.append(f"{len(waiting)} runs that were asked for bring no trials any more")
+    return Outcome(f"{experiment_id} is stopped, {len(stopped)} trials with it", tuple(notes))
 
 
 def pause(control: Control, experiment_id: str) -> Outcome:
@@ -158,7 +177,7 @@ def clone_trial(control: Control, experiment_id: str, number: int, changes: Mapp
 
 
 def retry_failed(control: Control, experiment_id: str, numbers: Sequence[int] = ()) -> Outcome:
-    """New trials with the parameters of failed ones: of all that failed, or of these."""
+    """New trials with the parameters of failed ones: of these, or of all that failed and have no repeat yet."""
     search(control.store, experiment_id)
     trials = {t.number: t for t in control.store.trials(experiment_id)}
     problems = [f"there is no trial {n}" for n in numbers if n not in trials]
@@ -168,12 +187,23 @@ def retry_failed(control: Control, experiment_id: str, numbers: Sequence[int] = 
         for t in chosen
         if t.state not in (TrialState.FAILED, TrialState.CANCELLED)
     ]
-    failed = chosen if numbers else [t for t in trials.values() if t.state is TrialState.FAILED]
+    failed = chosen if numbers else _unrepeated(control, experiment_id, list(trials.values()))
     if not failed and not problems:
-        problems.append("no trial has failed")
+        problems.append("no trial has failed that was not repeated")
     if problems:
         raise ProblemsError(f"nothing of {experiment_id} was repeated", problems)
     return _with_parameters(control, experiment_id, "retry", [t.parameters for t in failed])
+
+
+def _unrepeated(control: Control, experiment_id: str, trials: Sequence[Trial]) -> list[Trial]:
+    """Failed trials, but those whose parameters a later trial has, or one that was asked for."""
+    later = [p for r in control.store.waiting_requests(experiment_id) for p in r.conf.get(_GIVEN, ())]
+    found = []
+    for trial in sorted(trials, key=lambda t: t.number, reverse=True):
+        if trial.state is TrialState.FAILED and trial.parameters not in later:
+            found.append(trial)
+        later.append(trial.parameters)
+    return found[::-1]
 
 
 def search(store: ExperimentStore, experiment_id: str) -> Experiment:
@@ -235,7 +265,7 @@ def _with_parameters(
     control: Control, experiment_id: str, kind: str, given: Sequence[Mapping[str, Any]]
 ) -> Outcome:
     check_number(len(given))
-    conf = {"trials": len(given), "custom_parameters": [dict(p) for p in given]}
+    conf = {"trials": len(given), _GIVEN: [dict(p) for p in given]}
     return _run(control, experiment_id, kind, conf)
 
 
@@ -256,7 +286,7 @@ def _begun_before(
     """The same wish, recorded a moment ago, whose run was never made: nothing is asked for twice."""
     wanted = {**conf, "experiment": experiment_id}
     for request in control.store.waiting_requests(experiment_id):
-        same = request.conf == wanted and request.run_id.startswith(f"{kind}_")
+        same = request.conf == wanted and request.run_id.startswith(f"{kind}_") and request.by == control.by
         if same and control.workflow.run_state(request.dag_id, request.run_id) is None:
             return request
     return None

@@ -27,7 +27,8 @@ from include.store import Step, StepState
 log = logging.getLogger(__name__)
 
 _LOOKUP_EVERY = 3.0
-_CLOCK_MARGIN = timedelta(minutes=10)
+CLOCK_MARGIN = timedelta(minutes=10)
+"""By which the service's clock may differ from ours."""
 _RESENDS = 3
 _TRAIN = "train"
 
@@ -147,7 +148,7 @@ def find_job(services: Services, step: Step, *, seconds: float) -> str | None:
         found = services.jobs.find(
             submission_key=step.submission_key,
             store_uuid=services.store.uuid,
-            since=step.intended_at - _CLOCK_MARGIN,
+            since=step.intended_at - CLOCK_MARGIN,
         )
         waited = (services.now() - started).total_seconds()
         if found is not None or waited + _LOOKUP_EVERY > seconds:

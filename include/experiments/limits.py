@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from include.errors import ConfigError, ProblemsError
+from include.errors import ConfigError, PermanentError, ProblemsError
 from include.experiments.control import Control, forget_lost_requests, run_requested, search
 from include.experiments.opening import MOST_TRIALS
 from include.store import Experiment
@@ -48,7 +48,13 @@ def change_limits(
         if change.waiting and trials is not None and trials == changed.max_trials:
             notes.append(f"runs that were asked for before bring {change.waiting} more trials on top")
     if request is not None:
-        run_requested(control, request)
+        try:
+            run_requested(control, request)
+        except PermanentError:  # a paused DAG, say: all stays as it was
+            if not changed.state.is_terminal:
+                before = (experiment.max_trials, experiment.deadline)
+                store.set_limits(experiment_id, max_trials=before[0], deadline=before[1], by=control.by)
+            raise
         notes.append(f"run {request.run_id} was started for {request.trials} more trials: {trials} in all")
     return changed, notes
 

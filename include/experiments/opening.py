@@ -135,6 +135,12 @@ def _extend(
             f"experiment {experiment.id} belongs to model {experiment.model}, not {plan.model}",
             hint="trigger the DAG of that model",
         )
+    if experiment.kind != plan.kind:
+        raise ConfigError(
+            f"experiment {experiment.id} belongs to the DAG {experiment.dag_id}",
+            where="experiment",
+            hint="extend it by that DAG",
+        )
     if request.seed not in (None, experiment.seed):
         raise ConfigError(
             f"experiment {experiment.id} was opened with seed {experiment.seed} and keeps it",

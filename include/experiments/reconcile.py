@@ -21,7 +21,7 @@ from include.experiments.closing import publish_report
 from include.experiments.services import Services, utc_now
 from include.experiments.trial_job import RECONCILE
 from include.experiments.trial_plan import TrialPlan
-from include.experiments.unowned import Done, Finding, end_unowned
+from include.experiments.unowned import Done, Finding, end_unowned, why_stray
 from include.notices import Kind, Notice, Tell, tell_nobody
 from include.ports import JobService, OwnedJob
 from include.store import SEARCHES, Experiment, ExperimentState, ExperimentStore, RunKey, TaskKey, Trial
@@ -155,8 +155,8 @@ class Reconciler:
         if not self._is_settled(self._last_change(trial)):
             return
         owner, state = self._tasks.owner(trial.task)  # after the trial was read: a clear since is a new epoch
-        if owner is not Owner.GONE:
-            return
+        if owner is not Owner.GONE and not trial.state.is_terminal:
+            return  # else a task that waits for its next try, or for a slot, may not stop the job for long
         why = trial.reason if trial.state.is_terminal else ""
         why = why or f"its task {trial.task} {state}, and nobody watched it"
         services, plan = self._services_of(trial.experiment_id, trial.number)
@@ -231,12 +231,9 @@ class Reconciler:
             if not self._stop_unknown:
                 raise _UnknownJobError(f"it runs on, for {unknown}", hint=_UNKNOWN_HINT)
             return unknown
-        if step.job_id not in (None, job.job_id):
-            return f"a second job of one submission key; {step.job_id} is the one that is watched"
-        ended = step.ended_at
-        if ended is not None and self._is_settled(ended):
-            return f"its record has ended: {step.state.value} {step.reason}".strip()
-        return ""
+        if step.ended_at is not None and not self._is_settled(step.ended_at):
+            return ""
+        return why_stray(step, job)
 
     def _experiment(self, experiment: Experiment, report: Report) -> None:
         """One whose runs are all over without ``close_experiment``: the list is to tell the truth."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from include.errors import ProblemsError
+from include.errors import ConfigError, ProblemsError
 from include.finetune.settings import FinetuneSettings, GateRules
 from include.notices import TOPICS, Topic
 from include.search import yaml_document
+from include.store.values import refuse_secrets
 from include.texts import file_text
 
+_SECRET_NAME = re.compile(r"passw(or)?d|secret|token|access_?key", re.IGNORECASE)
 Hours = Annotated[float, Field(gt=0, le=24 * 365)]
 
 
@@ -31,6 +34,19 @@ class NotifySettings(BaseModel):
     """What the class is made with. Its templates know ``notice``, with ``heading``, ``text``, ``markdown`` and
     ``link``. Keys and tokens belong into an Airflow connection."""
     on: Annotated[tuple[Topic, ...], Field(strict=False)] = TOPICS
+
+    @field_validator("arguments")
+    @classmethod
+    def _no_secrets(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The file is kept with each search, and shown to whoever may read it."""
+        for name in arguments:
+            if _SECRET_NAME.search(name) and not name.endswith("_conn_id"):
+                raise ValueError(f"{name} looks like a secret: keep it in an Airflow connection")
+        try:
+            refuse_secrets(arguments, "arguments")
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return arguments
 
     @model_validator(mode="before")
     @classmethod

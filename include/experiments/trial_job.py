@@ -25,7 +25,7 @@ class TrialJob:
 
     def continue_or_end(self, trial: Trial) -> Trial:
         """At the start of a task: the trial with its job running, or as it ended; nothing older runs."""
-        self._stop_leftovers(trial)
+        self.stop_leftovers(trial)
         return trial if trial.state.is_terminal else self.ensure(trial)
 
     def ensure(self, trial: Trial) -> Trial:
@@ -65,15 +65,16 @@ class TrialJob:
         events = self._services.store.events(trial.experiment_id, trial=trial.number)
         return next((e.by for e in reversed(events) if e.kind == "cancelled"), "") == RECONCILE
 
-    def ended_between_steps(self, trial: Trial) -> bool:
-        """Whether the trial ended because a next step could not begin, and the model to go on from is there.
+    def is_between_steps(self, trial: Trial) -> bool:
+        """Whether the next step has not begun, or could not, and the model to go on from is there.
 
         False, too, when that model is gone for good: its step has to run again. Raises AccessError and
         RetryableError when that can't be told.
         """
         step = self._services.store.latest_step(trial.experiment_id, trial.number, epoch=trial.epoch)
         # A trial that waits for its next job has no time of a submission.
-        if trial.state is not TrialState.FAILED and not self.lost_its_task(trial):
+        waits_or_failed = trial.state in (TrialState.WAITING, TrialState.FAILED)
+        if not waits_or_failed and not self.lost_its_task(trial):
             return False
         if trial.submitted_at is not None or step is None:
             return False
@@ -114,7 +115,7 @@ class TrialJob:
         results = self._services.store.results(trial.experiment_id, trial.number)
         return best_step(self._plan, results, step.id.step)
 
-    def _stop_leftovers(self, trial: Trial) -> None:
+    def stop_leftovers(self, trial: Trial) -> None:
         """Jobs of epochs before a user's clear, and one that outlived its trial: its stop had failed.
 
         Looked for at every start, and after the new epoch is recorded: so whatever died or raced in

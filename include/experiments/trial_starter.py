@@ -47,23 +47,30 @@ class TrialStarter:
         ``task_max_tries`` is Airflow's ``ti.max_tries``: a value that differs from the recorded one
         means that a user cleared the task.
 
-        Raises NoMoreTrials when the experiment's limits allow no further trial, AskingPaused while a person
-        has paused it, and what reading the model of a cleared chain's last day raises: then nothing was
-        cleared, so that no day is trained again for want of a permission.
+        Raises NoMoreTrials when the experiment's limits allow no further trial or a person has stopped it,
+        AskingPaused while a person has paused it, and what reading the model of a cleared chain's last day
+        raises: then nothing was cleared, so that no day is trained again for want of a permission.
         """
         trial = self._services.store.trial_of(task)
         if trial is None:
             trial = self._ask_or_give_up(assignment, task, task_max_tries)
         elif trial.task_max_tries != task_max_tries:
-            trial = self._services.store.begin_epoch(
+            trial = self._begin_anew(trial, task, task_max_tries)
+        return self._job.continue_or_end(trial)
+
+    def _begin_anew(self, trial: Trial, task: TaskKey, task_max_tries: int) -> Trial:
+        try:
+            return self._services.store.begin_epoch(
                 trial.experiment_id,
                 trial.number,
                 task=task,
                 task_max_tries=task_max_tries,
-                keep_last=self._job.ended_between_steps(trial),
+                keep_last=self._job.is_between_steps(trial),
                 keep_cancelled=self._job.lost_its_task(trial),
             )
-        return self._job.continue_or_end(trial)
+        except NoMoreTrials:  # a person stopped the search after the clear
+            self._job.stop_leftovers(self._services.store.trial(trial.experiment_id, trial.number))
+            raise
 
     def _ask_or_give_up(self, assignment: Assignment, task: TaskKey, task_max_tries: int) -> Trial:
         """A task that ends without a trial is recorded: a maximum raised later counts on other tasks."""

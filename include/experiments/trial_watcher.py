@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from include import names
 from include.errors import MetricError, NotFoundError, RetryableError, StateError
 from include.experiments import step_results
+from include.experiments.checkpoints import find_checkpoint
 from include.experiments.job_starter import record_end, stop_step
 from include.experiments.services import Services
 from include.experiments.trial_job import TrialJob
@@ -29,7 +30,7 @@ from include.texts import utf8
 log = logging.getLogger(__name__)
 
 _POLLS_FOR_LATE_METRICS = 3
-"""A job that ended without one result is polled this often again: its last event file may show up late."""
+"""A job that ended without its last result is polled this often again: its event file may show up late."""
 
 _TIME_OUT_MARGIN = timedelta(minutes=5)
 """The service looks at its time limit from time to time only, and tells times to the second."""
@@ -51,7 +52,7 @@ class TrialWatcher:
         self._config_checked = False
         # A watcher before this one may have died between recording results and judging them.
         self._unjudged = True
-        self._empty_polls = 0
+        self._late_polls = 0
 
     def poll(self) -> Trial:
         """One round: record what is new, act on it, return the trial as it is now.
@@ -203,12 +204,24 @@ class TrialWatcher:
         if (
             status.state is JobState.SUCCEEDED
             and self._plan.weights
-            and self._empty_polls < _POLLS_FOR_LATE_METRICS
-            and not self._results(step)
+            and self._late_polls < _POLLS_FOR_LATE_METRICS
+            and self._lacks_metrics(step)
         ):
-            self._empty_polls += 1
+            self._late_polls += 1
             return trial
         return self._conclude(trial, record_end(self._services, step, status))
+
+    def _lacks_metrics(self, step: Step) -> bool:
+        """Whether an evaluation of a job that has ended may still show up: a record that is not whole, or none of
+        the newest checkpoint, which EasyRec evaluates last."""
+        results = self._results(step)
+        if not results or (self._follower is not None and self._follower.is_torn):
+            return True
+        try:
+            newest = find_checkpoint(self._services.objects, step.model_dir)
+        except NotFoundError:
+            return False
+        return max(result.global_step for result in results) < newest.step
 
     def _conclude(self, trial: Trial, step: Step) -> Trial:
         """What the end of a step means for its trial."""
@@ -282,7 +295,7 @@ class TrialWatcher:
         """Another job follows, with events and a config of its own."""
         self._follower = None
         self._config_checked = False
-        self._empty_polls = 0
+        self._late_polls = 0
 
     def _finished(self) -> set[int]:
         trials = self._services.store.trials(self._experiment)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
+from typing import TypeAlias
 
-from include.errors import StateError
+from include.errors import NotFoundError, StateError
 from include.experiments.job_starter import find_job, record_end, stop_step
 from include.experiments.services import Services
 from include.experiments.trial_job import RECONCILE
@@ -21,6 +23,7 @@ from include.store.rows import SYSTEM
 
 log = logging.getLogger(__name__)
 
+_Look: TypeAlias = Callable[[Step], tuple[Step, JobStatus | None]]
 _POLLS = 6
 """More than a watcher waits for late metrics; the job ended minutes ago."""
 
@@ -50,16 +53,26 @@ class Finding:
 
 
 def end_unowned(
-    services: Services, plan: TrialPlan, trial: Trial, *, model: str, why: str
+    services: Services,
+    plan: TrialPlan,
+    trial: Trial,
+    *,
+    model: str,
+    why: str,
+    lookup_seconds: float = 0,
+    pause_seconds: float = 0,
 ) -> Iterator[Finding]:
     """End the trial and its steps truly; no job is started. ``trial``: as it was read before its task's state.
 
-    A job that succeeded counts with its results. Raises StateError when a user cleared the task meanwhile,
-    and what the service raises; then call again later.
+    A job that succeeded counts with its results. ``lookup_seconds``: how long a job is looked for whose answer
+    was lost, ``pause_seconds``: between two looks for its last metrics; 0 where all that was minutes ago. Raises
+    StateError when the task was cleared, or the trial ended, meanwhile, and what the service raises; then call
+    again later.
     """
     name = f"trial {trial.number} of {trial.experiment_id}"
+    look = partial(_look, services, lookup_seconds=lookup_seconds)
     if not trial.state.is_terminal:
-        ended = _end_by_its_job(services, plan, trial, why)
+        ended = _end_by_its_job(services, plan, trial, why, look, pause_seconds)
         if ended is not None and ended.state.is_terminal:
             about = f"{name} as {ended.state.value}"
             yield Finding(Done.CLOSED, model, about, ended.reason or why)
@@ -71,10 +84,21 @@ def end_unowned(
     for step in services.store.steps(trial.experiment_id, trial.number):
         # A later epoch is a new try's: it has an owner, or gets its own look.
         if not step.state.is_terminal and step.id.epoch <= trial.epoch:
-            yield _end_step(services, step, model, name, why)
+            yield _end_step(services, step, model, name, why, look)
 
 
-def _end_by_its_job(services: Services, plan: TrialPlan, trial: Trial, why: str) -> Trial | None:
+def why_stray(step: Step, job: OwnedJob) -> str:
+    """Why a running job of the step's key has no owner; empty when it may have one."""
+    if step.job_id not in (None, job.job_id):
+        return f"a second job of one submission key; {step.job_id} is the one that is watched"
+    if step.state.is_terminal:
+        return f"its record has ended: {step.state.value} {step.reason}".strip()
+    return ""
+
+
+def _end_by_its_job(
+    services: Services, plan: TrialPlan, trial: Trial, why: str, look: _Look, pause_seconds: float
+) -> Trial | None:
     """The trial as the end of its last job makes it; None when that job has not ended, or there is none."""
     steps = [
         step
@@ -83,10 +107,10 @@ def _end_by_its_job(services: Services, plan: TrialPlan, trial: Trial, why: str)
     ]
     if not steps:
         return None
-    step, status = _look(services, steps[-1])
+    step, status = look(steps[-1])
     succeeded = status is not None and status.state is JobState.SUCCEEDED
     if succeeded or step.state is StepState.SUCCEEDED:
-        return _conclude(services, plan, trial)
+        return _conclude(services, plan, trial, pause_seconds)
     if status is not None and status.state.is_terminal:
         step = record_end(services, step, status)
     if step.state is StepState.FAILED:  # its replacement would have nobody either
@@ -96,7 +120,7 @@ def _end_by_its_job(services: Services, plan: TrialPlan, trial: Trial, why: str)
     return None
 
 
-def _conclude(services: Services, plan: TrialPlan, trial: Trial) -> Trial | None:
+def _conclude(services: Services, plan: TrialPlan, trial: Trial, pause_seconds: float) -> Trial | None:
     """As its watcher would have concluded; None when the trial would need another job for that."""
     watcher = TrialWatcher(
         replace(services, jobs=_NoSubmits(services.jobs)),
@@ -111,13 +135,14 @@ def _conclude(services: Services, plan: TrialPlan, trial: Trial) -> Trial | None
             ended = watcher.poll()
             if ended.state.is_terminal:
                 break
-    except _SubmitRefused:
+            services.sleep(pause_seconds)
+    except (_SubmitRefused, NotFoundError):  # the next day's job, or the model that it would go on from
         return None
     return ended
 
 
-def _end_step(services: Services, step: Step, model: str, name: str, why: str) -> Finding:
-    step, status = _look(services, step)
+def _end_step(services: Services, step: Step, model: str, name: str, why: str, look: _Look) -> Finding:
+    step, status = look(step)
     job = f"job {step.job_id}, {name}" if step.job_id else f"{name}: the record of a job that never began"
     if status is not None and status.state.is_terminal:
         record_end(services, step, status)
@@ -126,12 +151,12 @@ def _end_step(services: Services, step: Step, model: str, name: str, why: str) -
     return Finding(Done.STOPPED if step.job_id else Done.CLOSED, model, job, why)
 
 
-def _look(services: Services, step: Step) -> tuple[Step, JobStatus | None]:
+def _look(services: Services, step: Step, *, lookup_seconds: float) -> tuple[Step, JobStatus | None]:
     """The step with its job, looked up by its key when its id was never recorded, and the job's status."""
     if step.state.is_terminal:
         return step, None
     if step.job_id is None:
-        job_id = find_job(services, step, seconds=0)
+        job_id = find_job(services, step, seconds=lookup_seconds)
         if job_id is None:
             return step, None
         step = services.store.record_job(step.id, job_id)

@@ -92,6 +92,11 @@ class EventFollower:
         """Damage found so far, one line each."""
         return tuple(self._problems)
 
+    @property
+    def is_torn(self) -> bool:
+        """Whether a file ends within a record: the rest of it may still come."""
+        return any(file.pending for file in self._files.values())
+
     def poll(self) -> list[ScalarEvent]:
         """Every scalar event that became complete since the last poll, file by file."""
         self.requests += 1

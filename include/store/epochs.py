@@ -6,14 +6,14 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, RowMapping
 
-from include.errors import StateError
+from include.errors import NoMoreTrials, StateError
 from include.search.trial import TrialState
 from include.store import schema
 from include.store.database import writes
 from include.store.part import StorePart
-from include.store.records import StepState, TaskKey, Trial
+from include.store.records import ExperimentState, StepState, TaskKey, Trial
 from include.store.rows import add_event, find_trial, lock_experiment, trial_key, trial_of
 from include.store.values import plain_json
 
@@ -51,17 +51,19 @@ class Epochs(StorePart):
         whose inputs were resolved anew; None keeps them. Jobs of older epochs stay in ``open_steps``
         until they are ended.
 
-        A trial that failed goes on where it failed: steps before that one, which succeeded with the same
-        parameters, become the new epoch's and are not run again; with ``keep_last`` that one, too, if it has
-        succeeded: only the next one failed to begin. With ``keep_cancelled`` one that was cancelled goes on
+        A trial that failed, or has not ended, goes on where it is: steps before that one, which succeeded with
+        the same parameters, become the new epoch's and are not run again; with ``keep_last`` that one, too, if
+        it has succeeded: only the next one has not begun. With ``keep_cancelled`` one that was cancelled goes on
         likewise. After any other end it starts over.
 
-        Raises StateError when the trial belongs to another task, ConfigError when the parameters are not
-        plain JSON.
+        Raises NoMoreTrials in a search that a person stopped, StateError when the trial belongs to another task,
+        ConfigError when the parameters are not plain JSON.
         """
         values = {} if parameters is None else {"parameters": plain_json(parameters, "parameters")}
-        goes_on = {TrialState.FAILED, TrialState.CANCELLED} if keep_cancelled else {TrialState.FAILED}
-        return self._begin_epoch(experiment_id, number, task, task_max_tries, values, goes_on, keep_last)
+        starts_over = {TrialState.SUCCEEDED, TrialState.EARLY_STOPPED}
+        if not keep_cancelled:
+            starts_over.add(TrialState.CANCELLED)
+        return self._begin_epoch(experiment_id, number, task, task_max_tries, values, starts_over, keep_last)
 
     @writes
     def _begin_epoch(
@@ -72,16 +74,17 @@ class Epochs(StorePart):
         task: TaskKey,
         task_max_tries: int,
         changed: dict[str, Any],
-        goes_on: Collection[TrialState],
+        starts_over: Collection[TrialState],
         keep_last: bool,
     ) -> Trial:
-        lock_experiment(connection, experiment_id)
+        experiment = lock_experiment(connection, experiment_id)
         row = find_trial(connection, experiment_id, number)
         before = trial_of(row)
         if before.task != task:
             raise StateError(f"trial {number} of {experiment_id!r} belongs to task {before.task}, not {task}")
         if before.task_max_tries == task_max_tries:
             return before
+        refuse_if_stopped(experiment)
         add_event(
             connection,
             experiment_id=experiment_id,
@@ -91,11 +94,19 @@ class Epochs(StorePart):
             kind="cleared",
             data={"epoch": before.epoch + 1, "was": before.state.value, "reason": before.reason, **changed},
         )
-        if before.state in goes_on and not changed:
+        if before.state not in starts_over and not changed:
             _keep_steps(connection, before, keep_last)
         values = {**FRESH, **changed}
         return update_trial(
             connection, experiment_id, number, epoch=before.epoch + 1, task_max_tries=task_max_tries, **values
+        )
+
+
+def refuse_if_stopped(experiment: RowMapping) -> None:
+    """Raises NoMoreTrials for a search that a person stopped: nothing of it begins, or begins anew."""
+    if experiment["state"] == ExperimentState.CANCELLED.value:
+        raise NoMoreTrials(
+            f"experiment {experiment['id']!r} was stopped: {experiment['reason']}", hint="extend it to go on"
         )
 
 

@@ -37,6 +37,7 @@ class Unset(enum.Enum):
 UNSET = Unset.UNSET
 # Events by which a DAG run's share in an experiment is known.
 _CREATED, _EXTENDED, _REOPENED, _CLOSED = "created", "extended", "reopened", "closed"
+WITHDRAWN = "run_request_withdrawn"
 
 
 class Experiments(StorePart):
@@ -147,9 +148,11 @@ class Experiments(StorePart):
         are closed.
 
         ``more``: so many trials on top of the limit, counted once for each run. ``deadline`` counts when the
-        run begins, or begins anew after an end; a repeated call changes nothing. Raises NotFoundError.
+        run begins, or begins anew after an end; a repeated call changes nothing. Raises StateError for a run
+        whose request was withdrawn, NotFoundError.
         """
         before = lock_experiment(connection, experiment_id)
+        _refuse_if_withdrawn(connection, experiment_id, run_id)
         extended, at_work = runs_of(connection, before)
         state = ExperimentState(before["state"])
         adds = more > 0 and run_id not in extended
@@ -301,6 +304,19 @@ def work_of(connection: Connection, experiment: RowMapping) -> WorkInProgress:
     known = [count for count in idle if count is not None]
     since = [at for kind, at, _ in events if kind != UNUSED][-1]
     return WorkInProgress(since=since, idle_tasks=sum(known) if len(known) == len(idle) else None)
+
+
+def _refuse_if_withdrawn(connection: Connection, experiment_id: str, run_id: str) -> None:
+    columns = schema.event.c
+    events = connection.execute(
+        sa.select(columns.data).where(columns.experiment_id == experiment_id, columns.kind == WITHDRAWN)
+    ).scalars()
+    for data in events:
+        if data["run_id"] == run_id:
+            raise StateError(
+                f"this run was asked for before the search was {data['reason']}: it begins nothing",
+                hint="extend the search again",
+            )
 
 
 def runs_of(connection: Connection, experiment: RowMapping) -> tuple[set[str], set[str]]:

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection, RowMapping
 from include.errors import StateError
 from include.store import schema
 from include.store.database import reads, writes
-from include.store.experiments import UNSET, runs_of, set_limits_of, work_of
+from include.store.experiments import UNSET, WITHDRAWN, runs_of, set_limits_of, work_of
 from include.store.part import StorePart
 from include.store.records import LimitsChange, RunRequest
 from include.store.rows import add_event, experiment_of, lock_experiment
@@ -21,6 +21,7 @@ from include.store.values import plain_json, refuse_secrets
 _ENOUGH = 2**31
 """Trials that can still come when nobody said how many tasks there are."""
 _REQUESTED, _DROPPED = "run_requested", "run_request_dropped"
+_ENDED = (_DROPPED, WITHDRAWN)
 
 
 class RunRequests(StorePart):
@@ -89,20 +90,22 @@ class RunRequests(StorePart):
         row = connection.execute(query).mappings().one_or_none()
         return [] if row is None else _waiting(connection, row)
 
-    @writes
-    def drop_request(self, connection: Connection, request: RunRequest, reason: str, by: str) -> None:
+    def drop_request(self, request: RunRequest, reason: str, by: str) -> None:
         """Its run can't come, or ended before it opened the experiment: nothing is to be expected of it."""
+        self._end_request(request, _DROPPED, reason, by)
+
+    def withdraw_request(self, request: RunRequest, reason: str, by: str) -> None:
+        """Nobody wants its run any more: if it comes all the same, ``open_run`` refuses it."""
+        self._end_request(request, WITHDRAWN, reason, by)
+
+    @writes
+    def _end_request(
+        self, connection: Connection, request: RunRequest, kind: str, reason: str, by: str
+    ) -> None:
         experiment = lock_experiment(connection, request.experiment_id)
         if request.run_id in {r.run_id for r in _waiting(connection, experiment)}:
-            data = {"run_id": request.run_id, "reason": reason}
-            add_event(
-                connection,
-                experiment_id=request.experiment_id,
-                at=self._now(),
-                by=by,
-                kind=_DROPPED,
-                data=data,
-            )
+            data, now = {"run_id": request.run_id, "reason": reason}, self._now()
+            add_event(connection, experiment_id=request.experiment_id, at=now, by=by, kind=kind, data=data)
 
     def _request(
         self, connection: Connection, experiment: RowMapping, kind: str, conf: dict[str, Any], by: str
@@ -124,14 +127,14 @@ def _waiting(connection: Connection, experiment: RowMapping) -> list[RunRequest]
     columns = schema.event.c
     events = connection.execute(
         sa.select(columns.kind, columns.data, columns.by, columns.at)
-        .where(columns.experiment_id == experiment["id"], columns.kind.in_((_REQUESTED, _DROPPED)))
+        .where(columns.experiment_id == experiment["id"], columns.kind.in_((_REQUESTED, *_ENDED)))
         .order_by(columns.id)
     ).tuples()
     extended = runs_of(connection, experiment)[0]
     waiting: dict[str, RunRequest] = {}
     for kind, data, by, at in events:
         run_id = data["run_id"]
-        if kind == _DROPPED:
+        if kind in _ENDED:
             waiting.pop(run_id, None)
         elif run_id not in extended:
             waiting[run_id] = RunRequest(experiment["id"], experiment["dag_id"], run_id, data["conf"], by, at)

@@ -16,7 +16,7 @@ from include.search.trial import TrialState
 from include.store import schema
 from include.store.daily_records import RunKey
 from include.store.database import reads, writes
-from include.store.epochs import FRESH, update_trial
+from include.store.epochs import FRESH, refuse_if_stopped, update_trial
 from include.store.part import StorePart
 from include.store.records import ExperimentState, History, TaskKey, Trial
 from include.store.results import objectives_of
@@ -280,10 +280,7 @@ def _refuse_if_closed(experiment: RowMapping, now: datetime) -> None:
     name, state = experiment["id"], ExperimentState(experiment["state"])
     if state is ExperimentState.PAUSED:
         raise AskingPaused(f"experiment {name!r} is PAUSED", hint="resume it to go on")
-    if state is ExperimentState.CANCELLED:
-        raise NoMoreTrials(
-            f"experiment {name!r} was stopped: {experiment['reason']}", hint="extend it to go on"
-        )
+    refuse_if_stopped(experiment)
     if state is not ExperimentState.RUNNING:
         why = f": {experiment['reason']}" if experiment["reason"] else ""
         raise StateError(

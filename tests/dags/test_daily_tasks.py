@@ -27,7 +27,8 @@ def resolve(days, monkeypatch):  # noqa: F811
     """Runs the task as an asset event, the form or the schedule would; the chain begins with a search."""
     days.set(start_from="begin", learning_rate="handover")
     monkeypatch.setattr(runtime, "services", lambda _settings: days.services)
-    monkeypatch.setattr(runtime, "open_store", lambda: days.store)
+    for name in ("open_store", "own_store"):
+        monkeypatch.setattr(runtime, name, lambda: days.store)
     monkeypatch.setattr(FinetunePlan, "load", classmethod(lambda _cls, _path: days.plan))
 
     def run(*, events=None, interval_start=None, operator=None, **params):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,8 @@ from easyrec.operators.begin_search import CloseExperimentOperator, OpenExperime
 from easyrec.operators.daily import FinishDayOperator
 from easyrec.operators.pai_train import PaiTrainOperator
 from easyrec.operators.promotion import ChangeServingOperator
-from easyrec.operators.reconcile import ReconcileOperator
+from easyrec.operators.reconcile import ReconcileOperator, RunsThatGaveWayOperator, StartAgainOperator
+from easyrec.operators.resolve_checkpoint import ResolveCheckpointOperator
 from easyrec.operators.trial import TrialOperator
 from include.errors import RetryableError
 from include.store import ExperimentStore
@@ -27,7 +29,15 @@ TI = SimpleNamespace(
 CONTEXT = {
     "ti": TI,
     "params": {"grace_minutes": 2, "none": True},
-    "dag_run": SimpleNamespace(run_id="june", run_type="manual"),
+    "dag_run": SimpleNamespace(
+        run_id="june",
+        run_type="manual",
+        conf={"bizdate": "2022-06-01"},
+        run_after=datetime(2022, 6, 2, tzinfo=timezone.utc),
+        logical_date=None,
+        data_interval_start=None,
+        data_interval_end=None,
+    ),
 }
 TASKS = {
     "open": lambda: OpenExperimentOperator(task_id="open", model_folder=str(MODEL)),
@@ -41,6 +51,11 @@ TASKS = {
     "adopt": lambda: AdoptOperator(task_id="adopt", model_folder=str(MODEL)),
     "promote": lambda: ChangeServingOperator(task_id="change", model="movielens", model_folder=str(MODEL)),
     "reconcile": lambda: ReconcileOperator(task_id="reconcile"),
+    "runs that gave way": lambda: RunsThatGaveWayOperator(task_id="gave_way"),
+    "start again": lambda: StartAgainOperator(
+        task_id="again", run={"model": "movielens", "dag_id": "daily", "run_id": "june"}
+    ),
+    "begin of a day": lambda: ResolveCheckpointOperator(task_id="begin", model_folder=str(MODEL)),
 }
 
 

@@ -25,7 +25,8 @@ def served(days, monkeypatch):  # noqa: F811
     days.promote(1, 2)
     days.train(3, BAD)
     monkeypatch.setattr(runtime, "services", lambda _settings: days.services)
-    monkeypatch.setattr(runtime, "open_store", lambda: days.services.store)
+    for name in ("open_store", "own_store"):
+        monkeypatch.setattr(runtime, name, lambda: days.services.store)
     monkeypatch.setattr(turn, "is_over", lambda _run: False)
     for one in (1, 2, 3):
         days.services.store.release_lease("movielens", run=RunKey("daily", f"run-{one}"))

@@ -47,7 +47,7 @@ def on_kill_with(trigger, states):
         asyncio.run(trigger.on_kill())
 
 
-@pytest.mark.parametrize("state", ["failed", "success", "queued", "running"])
+@pytest.mark.parametrize("state", ["failed", "success", "skipped", "removed"])
 def test_a_users_action_on_the_task_stops_the_job(trigger, watcher, state):
     on_kill_with(trigger, {"run": {"trial_3": state}})
 
@@ -56,10 +56,17 @@ def test_a_users_action_on_the_task_stops_the_job(trigger, watcher, state):
 
 
 @pytest.mark.parametrize(
-    "states", [{"run": {"trial_3": "deferred"}}, {"run": {}}, {}, {"run": {"trial_3": None}}]
+    "states",
+    [
+        *({"run": {"trial_3": state}} for state in ("deferred", "scheduled", "queued", "running", None)),
+        {"run": {"trial_3": "up_for_retry"}},
+        {"run": {}},
+        {},
+    ],
 )
 def test_a_frozen_triggerer_that_comes_back_stops_nothing(trigger, watcher, states):
-    """Airflow calls on_kill then, although no user acted: the task is still deferred, or can't be known."""
+    """Airflow calls on_kill then, although no user acted: the task is still deferred, goes on by another
+    triggerer's event (or was cleared, and stops the older job itself), or can't be known."""
     on_kill_with(trigger, states)
 
     watcher.cancel.assert_not_called()

@@ -60,7 +60,8 @@ def airflow(monkeypatch) -> Airflow:
 def resolve(days, monkeypatch):  # noqa: F811
     """Runs ``resolve_checkpoint`` of a day, whose run comes after the one of ``before``."""
     monkeypatch.setattr(runtime, "services", lambda _settings: days.services)
-    monkeypatch.setattr(runtime, "open_store", lambda: days.store)
+    for name in ("open_store", "own_store"):
+        monkeypatch.setattr(runtime, name, lambda: days.store)
     monkeypatch.setattr(FinetunePlan, "load", classmethod(lambda _cls, _path: days.plan))
 
     def run(day: int, *, before: int | None = None, before_type="backfill", event=None):

@@ -33,8 +33,9 @@ class HoldsLease(BaseOperator):
     """Whether its run may end, to be started again, when it waits for one that finds no place to begin."""
 
     def claim_or_wait(self, context: Context, model: str, bizdate: date) -> None:
-        from easyrec import turn
+        from easyrec import runtime, turn
 
+        runtime.own_store()  # an Airflow that it refuses may hold no lease in it either
         found = turn.claim(model, run_key(context), bizdate)
         if found is not None:
             self.log.info("waiting for %s", found.words)

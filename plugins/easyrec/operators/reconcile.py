@@ -85,9 +85,9 @@ class RunsThatGaveWayOperator(BaseOperator):
         from easyrec import runtime
         from easyrec.task_state import AirflowTasks
 
-        tasks = AirflowTasks()
         with fails_the_task():
-            given = runtime.open_store().given_places()
+            given = runtime.own_store().given_places()
+        tasks = AirflowTasks()
         may = [each for each in given if tasks.has_failed(each.run) and not tasks.is_queued(each.to)]
         self.log.info("%d of %d runs that gave way may begin again", len(may), len(given))
         return [{"model": g.model, "dag_id": g.run.dag_id, "run_id": g.run.run_id} for g in may]
@@ -112,11 +112,12 @@ class StartAgainOperator(BaseOperator):
         from include.store import RunKey
 
         run = RunKey(self.run["dag_id"], self.run["run_id"])
-        if not AirflowTasks().has_failed(run):
-            self.log.info("%s was started again already", run)
-            return
         with fails_the_task():
-            runtime.open_store().return_place(self.run["model"], run=run, by=RECONCILE)
+            store = runtime.own_store()
+            if not AirflowTasks().has_failed(run):
+                self.log.info("%s was started again already", run)
+                return
+            store.return_place(self.run["model"], run=run, by=RECONCILE)
         raise start_of(run.dag_id, run.run_id, again=True)
 
 

@@ -38,7 +38,7 @@ class ResolveCheckpointOperator(DailyOperator):
     def before_lease(self, context: Context, plan: FinetunePlan, bizdate: date) -> None:
         from easyrec import runtime
 
-        runtime.open_store().return_place(plan.model, run=run_key(context), by=started_by(context))
+        runtime.own_store().return_place(plan.model, run=run_key(context), by=started_by(context))
         self._wait_for_run_before(context, plan, bizdate)
 
     def work(self, context: Context, daily: DailyFinetune, plan: FinetunePlan, bizdate: date) -> Any:

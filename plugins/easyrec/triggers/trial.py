@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from easyrec.task_state import state_of
+from easyrec.task_state import ENDED, state_of
 from easyrec.triggers.threads import SETTLE_SECONDS, in_thread
 from include.errors import AccessError, EasyRecAutoMLError, RetryableError
 
@@ -92,11 +92,13 @@ class TrialTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Stop the job, but only when a user really ended this task.
 
-        Airflow also calls this when a triggerer that was frozen comes back (airflow docs say otherwise).
-        The task's own state tells the two apart; when it can't be learnt, nothing is stopped.
+        Airflow also calls this when a triggerer that was frozen comes back (airflow docs say otherwise), also
+        when another one's trigger has fired meanwhile: the task is queued, runs or waits for its next try then.
+        So does a cleared task, which stops the older job itself. When the state can't be learnt, nothing is
+        stopped.
         """
         state = await in_thread(self._task_state)
-        if state is None or state == "deferred":
+        if state not in ENDED:
             self.log.warning("on_kill with task state %s: the job of trial %d goes on", state, self.trial)
             return
         watcher = await in_thread(self._watcher)

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from include.cli import main
-from include.errors import AskingPaused, NoMoreTrials, RetryableError
+from include.errors import AskingPaused, NoMoreTrials, RetryableError, StateError
 from include.experiments.closing import close_experiment
 from include.search.trial import TrialState
 from include.store import ExperimentState, ExperimentStore, StepState
@@ -85,6 +85,49 @@ def test_stop_ends_what_runs_and_skips_what_has_not_begun(lab, command):
     with pytest.raises(NoMoreTrials, match="stopped by ada"):
         lab.start(1)
     assert command("stop")[0] == 1
+
+
+def test_a_run_that_was_asked_for_before_the_stop_does_not_undo_it(lab, command, workflow):
+    lab.open(trials=2)
+    command("extend", 2)
+    [requested] = workflow.confs
+
+    assert "1 runs that were asked for" in command("stop")[1]
+
+    with pytest.raises(StateError, match="stopped by ada"):
+        lab.open(run_id=requested, trials=2, extend=lab.experiment)
+    assert lab.store.experiment(lab.experiment).state is ExperimentState.CANCELLED
+    command("extend", 2)
+    lab.open(run_id=list(workflow.confs)[1], trials=2, extend=lab.experiment)
+    assert lab.store.experiment(lab.experiment).state is ExperimentState.RUNNING
+
+
+def test_a_trial_that_was_cleared_before_the_stop_does_not_train_after_it(lab, command):
+    lab.open(trials=1)
+    lab.start(0)
+    lab.store.move_trial(lab.experiment, 0, epoch=0, to=TrialState.FAILED, reason="broke")
+    command("stop")
+
+    with pytest.raises(NoMoreTrials, match="stopped by ada"):
+        lab.start(0, max_tries=7)
+
+    assert len(lab.jobs.jobs) == 1
+    assert lab.job().stops == 1
+    assert lab.store.trial(lab.experiment, 0).epoch == 0
+
+
+def test_what_still_trains_of_a_search_that_failed_is_stopped(lab, command):
+    lab.open(trials=2)
+    lab.start(0)
+    lab.store.set_experiment_state(lab.experiment, ExperimentState.FAILED, reason="no such metric", by="test")
+
+    code, said = command("stop")
+
+    assert (code, lab.watcher(0).poll().state) == (0, TrialState.CANCELLED)
+    assert "1 trials with it" in said
+    assert lab.store.experiment(lab.experiment).state is ExperimentState.FAILED
+    code, said = command("stop")
+    assert (code, "nothing of it runs" in said) == (1, True)
 
 
 def test_a_paused_search_asks_for_nothing_until_it_is_resumed(lab, command):
@@ -164,6 +207,12 @@ def test_failed_trials_are_repeated_as_new_ones_with_the_same_parameters(lab, co
 
     [conf] = workflow.confs.values()
     assert conf["custom_parameters"] == [dict(failed.parameters)]
+    assert "not repeated" in command("retry")[1]  # pressed twice
+    lab.open(run_id=next(iter(workflow.confs)), extend=lab.experiment, custom_parameters=[failed.parameters])
+    lab.start(2, assignment=lab.opened.assignments[0])
+    assert command("retry")[0] == 1
+    assert len(workflow.confs) == 1
+    assert command("retry", "--trial", 0)[0] == 0  # a person who names it wants it
 
 
 def test_a_search_that_has_ended_is_extended(lab, command, workflow):

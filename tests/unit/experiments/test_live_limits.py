@@ -123,14 +123,27 @@ def test_a_task_that_was_skipped_at_the_old_maximum_is_made_up_for(lab, change, 
 def test_a_run_that_airflow_refuses_is_not_counted_on(lab, change, workflow):
     lab.open(trials=1)
     workflow.refuses = StateError("DAG dag is paused in Airflow")
-    code, shown = change("--trials", 3)
+    before = lab.store.experiment(lab.experiment)
+    code, shown = change("--trials", 3, "--hours", 5)
     assert code == 1
     assert "is paused in Airflow" in shown
+    after = lab.store.experiment(lab.experiment)
+    assert (after.max_trials, after.deadline) == (before.max_trials, before.deadline)
     workflow.refuses = None
 
     assert change("--trials", 3)[0] == 0
 
     assert [conf["trials"] for conf in workflow.confs.values()] == [2]
+
+
+def test_nothing_is_changed_when_one_of_the_values_makes_no_sense(lab, change, workflow):
+    lab.open(trials=4)
+
+    code, shown = change("--trials", 2, "--concurrency", 0)
+
+    assert (code, "0 trials at once make no sense" in shown) == (1, True)
+    assert lab.store.experiment(lab.experiment).max_trials == 4
+    assert workflow.pools == {}
 
 
 def test_a_run_that_failed_before_it_began_is_not_counted_on(lab, change, workflow):

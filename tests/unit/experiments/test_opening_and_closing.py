@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import asdict, replace
 from datetime import timedelta
+from unittest import mock
 
 import pytest
 
@@ -24,7 +25,7 @@ from include.experiments.trial_starter import Assignment
 from include.search import space as search_space
 from include.search.trial import TrialState
 from include.store import ExperimentState
-from tests.support.fakes import MemoryTables
+from tests.support.fakes import MemoryJob, MemoryTables
 from tests.unit.experiments.conftest import CONFIG_URL
 
 
@@ -223,6 +224,68 @@ def test_closing_stops_what_was_left_running(lab):
 
     assert lab.job(1).stops == 1
     assert lab.store.trial(lab.experiment, 1).state is TrialState.CANCELLED
+
+
+def test_a_job_that_succeeded_after_its_task_had_died_counts_with_its_results(lab):
+    lab.open(trials=2)
+    lab.start(0)
+    lab.finish(0, value=0.6)
+    lab.start(1)
+    job = lab.job(1)
+    lab.jobs.run(job.job_id)
+    lab.evaluate(job, 10, auc_is_like=0.9, auc_is_love=0.9)
+    lab.jobs.succeed(job.job_id)  # nobody watches
+
+    report = close(lab)
+
+    assert (report.best.number, report.best.metric) == (1, pytest.approx(0.9))
+    assert job.stops == 0
+
+
+def test_a_trial_that_ends_while_others_are_closed_keeps_no_job_running(lab, monkeypatch):
+    """Reconcile, or a trigger that was frozen, may end it after the list was read."""
+    lab.open(trials=3)
+    lab.start(0)
+    lab.finish(0)
+    lab.start(1)
+    lab.start(2)
+    stop = lab.jobs.stop
+
+    def slow(job_id):
+        if job_id == lab.job(1).job_id:
+            lab.store.move_trial(lab.experiment, 2, epoch=0, to=TrialState.FAILED, reason="reconciled")
+        stop(job_id)
+
+    monkeypatch.setattr(lab.jobs, "stop", slow)
+
+    close(lab)
+
+    assert [lab.job(n).stops for n in (1, 2)] == [1, 1]
+    assert lab.store.trial(lab.experiment, 2).reason == "reconciled"
+    assert lab.store.experiment(lab.experiment).state is ExperimentState.FINISHED
+
+
+def test_closing_stops_a_second_job_of_the_search_and_none_of_another(lab):
+    lab.open(trials=1)
+    lab.start(0)
+    first, others = lab.job(), lab.jobs.jobs
+    lab.finish(0)
+    for job_id, key, uuid in (("twin", first.submission_key, lab.store.uuid), ("foreign", "key", "other")):
+        others[job_id] = MemoryJob(job_id, first.payload, key, uuid, lab.clock())
+
+    close(lab)
+
+    assert (others["twin"].stops, others["foreign"].stops, first.stops) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("error", [RetryableError("503"), AccessError("no right to list instances")])
+def test_a_list_of_jobs_that_can_not_be_had_does_not_fail_the_search(lab, monkeypatch, error):
+    lab.open(trials=1)
+    lab.start(0)
+    lab.finish(0)
+    monkeypatch.setattr(lab.jobs, "list_owned", mock.Mock(side_effect=error))
+
+    assert close(lab).best.number == 0
 
 
 def test_closing_leaves_the_trials_of_another_run_alone(lab):

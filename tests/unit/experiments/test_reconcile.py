@@ -108,6 +108,20 @@ def test_a_job_that_somebody_owns_or_may_own_goes_on(trains, airflow, reconcile,
     assert trial(trains).state is TrialState.RUNNING
 
 
+def test_the_job_of_a_trial_that_a_person_stopped_does_not_wait_for_its_task(trains, airflow, reconcile):
+    """The task waits for its next try, or for a slot: no trigger follows the trial."""
+    trains.store.move_trial(
+        trains.experiment, 0, epoch=0, to=TrialState.CANCELLED, reason="stopped by ada", by="ada"
+    )
+    assert reconcile().findings == []  # its trigger has ten seconds, and more
+    trains.clock.sleep(GRACE.total_seconds())
+
+    reconcile()
+
+    assert trains.job().stops == 1
+    assert trial(trains).reason == "stopped by ada"
+
+
 def test_what_changed_a_moment_ago_waits_for_the_next_round(lab, airflow, reconcile):
     lab.open(trials=1)
     lab.start(0)

@@ -18,6 +18,7 @@ from include.errors import (
     ProblemsError,
     RetryableError,
 )
+from include.experiments.chain_plan import plan_of
 from include.experiments.closing import close_experiment, stop_run
 from include.experiments.plan import Plan
 from include.experiments.settings import ModelSettings
@@ -25,6 +26,7 @@ from include.experiments.trial_starter import TrialStarter
 from include.search.trial import TrialState
 from include.store import ExperimentState, StepState, TaskKey
 from tests.support.fakes import MemoryTables
+from tests.support.stores import new_experiment
 
 FIRST, SECOND = "run", "run2"
 
@@ -124,6 +126,26 @@ class TestExtension:
         lab.objects.write(lab.plan.job.parameters["config"], b"# changed\n")
 
         assert lab.open(run_id=SECOND, trials=1, extend=first.experiment.id).assignments
+
+    def test_of_another_kind_is_refused(self, lab):
+        """Whoever may run this DAG may not run the other one; and nobody would look for its runs there."""
+        dag_id = "finetune_search_movielens"
+        other = new_experiment(
+            "movielens-1", model="movielens", kind="finetune", dag_id=dag_id, snapshot=lab.plan.snapshot()
+        )
+        lab.store.create_experiment(other)
+
+        with pytest.raises(ConfigError, match="belongs to the DAG finetune_search_movielens"):
+            lab.open(run_id=SECOND, trials=1, extend="movielens-1")
+
+    def test_of_a_single_job_is_refused(self, lab):
+        job = new_experiment("movielens-1", model="movielens", kind="job", snapshot={"command": "train"})
+        experiment = lab.store.create_experiment(job)
+
+        with pytest.raises(ConfigError):
+            lab.open(run_id=SECOND, trials=1, extend="movielens-1")
+        with pytest.raises(ConfigError, match="single job"):
+            plan_of(experiment.snapshot)
 
     def test_with_another_seed_is_refused(self, lab):
         first = lab.open(trials=1, seed=5)

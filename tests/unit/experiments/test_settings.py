@@ -45,6 +45,14 @@ def test_a_word_where_a_list_belongs_is_a_mistake():
         parse("notify: {on: searches}\n", "model.yml")
 
 
+@pytest.mark.parametrize(
+    "arguments", ["{password: x}", "{access_token: x}", "{url: 'https://robot.example.com/send?token=abc'}"]
+)
+def test_a_secret_in_the_file_is_a_mistake_for_it_is_kept_with_every_search(arguments):
+    with pytest.raises(ProblemsError, match=r"[Cc]onnection"):
+        parse(f"notify: {{arguments: {arguments}}}\n", "model.yml")
+
+
 def test_a_notifier_is_the_path_of_a_class():
     with pytest.raises(ProblemsError, match=r"notify\.notifier: "):
         parse("notify: {notifier: dingding_default}\n", "model.yml")

@@ -130,6 +130,48 @@ def test_a_job_that_ends_without_an_evaluation_fails_only_after_a_grace_for_late
     assert watcher.poll().state is TrialState.SUCCEEDED
 
 
+def test_the_evaluation_of_the_newest_checkpoint_is_waited_for(running):
+    model_dir = running.job().payload.parameters["model_dir"]
+    for ending in (".index", ".data-00000-of-00001"):
+        running.objects.write(f"{model_dir}/model.ckpt-20{ending}", b"x")
+    running.evaluate(running.job(), 10, auc_is_like=0.5, auc_is_love=0.5)
+    running.jobs.succeed(running.job().job_id)
+    watcher = running.watcher()
+    assert watcher.poll().state is TrialState.RUNNING
+    running.evaluate(running.job(), 20, auc_is_like=0.9, auc_is_love=0.9)
+
+    trial = watcher.poll()
+
+    assert (trial.state, trial.metric) == (TrialState.SUCCEEDED, pytest.approx(0.9))
+
+
+def test_an_evaluation_that_is_being_written_at_the_end_is_waited_for(running):
+    running.evaluate(running.job(), 10, auc_is_like=0.5, auc_is_love=0.5)
+    whole = f"{running.job().payload.parameters['model_dir']}/eval_val/events.out.tfevents.1.host"
+    before = running.objects.read(whole)
+    running.evaluate(running.job(), 20, auc_is_like=0.9, auc_is_love=0.9)
+    after = running.objects.read(whole)
+    running.objects.write(whole, after[:-5])
+    running.jobs.succeed(running.job().job_id)
+    watcher = running.watcher()
+    assert len(before) < len(after) - 5
+    assert watcher.poll().state is TrialState.RUNNING
+    running.objects.write(whole, after)
+
+    assert watcher.poll().metric == pytest.approx(0.9)
+
+
+def test_an_evaluation_that_never_comes_is_not_waited_for_for_ever(running):
+    model_dir = running.job().payload.parameters["model_dir"]
+    for ending in (".index", ".data-00000-of-00001"):
+        running.objects.write(f"{model_dir}/model.ckpt-20{ending}", b"x")
+    running.evaluate(running.job(), 10, **METRICS)
+    running.jobs.succeed(running.job().job_id)
+    watcher = running.watcher()
+
+    assert [watcher.poll().state for _ in range(5)][-1] is TrialState.SUCCEEDED
+
+
 def test_a_job_without_any_evaluation_fails_and_names_the_tags(running):
     running.jobs.succeed(running.job().job_id)
     watcher = running.watcher()

@@ -83,6 +83,19 @@ def test_what_easyrec_saved_is_compared_with_the_adopted_rate_not_with_the_one_h
     assert not_applied(config.text.replace("0.002", "0.003"), config.edits) != []
 
 
+def test_before_any_promotion_it_is_tried_on_the_first_day(days, searched):
+    """Not on the day after the one on which the chain was opened: a backfill trains days of long ago."""
+    begin(days, 14)  # has no result yet
+    days.set(pipeline_config="ini")
+    dated = {**days.plan.job.parameters, "config": "oss://sandbox-bucket/{bizdate}.config"}
+    days.plan = replace(days.plan, job=replace(days.plan.job, parameters=dated))
+    days.services.objects.write(
+        "oss://sandbox-bucket/19980114.config", days.services.objects.read(CONFIG_URL)
+    )
+
+    assert adopt_best(days, searched).number == 1
+
+
 def test_the_same_again_changes_nothing_and_none_takes_it_back(days, searched):
     assert adopt_best(days, searched).number == adopt_best(days, searched).number == 1
     assert adopt_best(days, searched, number=0).number == 2
