@@ -94,9 +94,14 @@ def airflow(home: Path, *command: str) -> str:
     return done.stdout
 
 
-def stored(home: Path, conn_id: str) -> Mapping[str, str]:
-    [found] = json.loads(airflow(home, "connections", "get", conn_id, "-o", "json"))
-    return {"conn_type": found["conn_type"], **found["extra_dejson"]}
+def stored(home: Path) -> Mapping[str, Mapping[str, str]]:
+    """Every connection that Airflow has, as it gives them out: its type with what is in ``extra``."""
+    file = home / "exported.json"
+    airflow(home, "connections", "export", str(file))
+    found = json.loads(file.read_text())
+    return {
+        name: {"conn_type": each["conn_type"], **json.loads(each["extra"])} for name, each in found.items()
+    }
 
 
 def move(home: Path, ini: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -117,7 +122,8 @@ def test_the_keys_move_into_two_connections_that_our_clients_can_use(home: Path,
     assert done.returncode == 0, done.stderr
     assert "RUN" in done.stderr  # what it runs was listened to, and showed no key
     assert "maxcompute_default, oss_default" in done.stdout
-    extra = stored(home, "maxcompute_default")
+    kept = stored(home)
+    extra = kept["maxcompute_default"]
     assert extra["conn_type"] == "maxcompute"
     maxcompute = MaxComputeCredentials.from_extra("maxcompute_default", extra)
     assert (maxcompute.access_key_id, maxcompute.access_key_secret) == (KEY, SECRET)
@@ -126,7 +132,7 @@ def test_the_keys_move_into_two_connections_that_our_clients_can_use(home: Path,
         "pai_rec_dev",
         "http://service.odps.aliyun.com/api",
     )
-    extra = stored(home, "oss_default")
+    extra = kept["oss_default"]
     assert extra["conn_type"] == "oss"
     oss = OssCredentials.from_extra("oss_default", extra)
     assert (oss.access_key_id, oss.access_key_secret, oss.security_token) == (KEY, SECRET, TOKEN)
@@ -139,7 +145,11 @@ def test_the_keys_move_into_two_connections_that_our_clients_can_use(home: Path,
 def test_a_connection_that_holds_something_else_is_kept_and_so_are_the_keys(
     home: Path, old_ini: Path
 ) -> None:
-    airflow(home, "connections", "add", "oss_default", "--conn-type", "oss", "--conn-extra", '{"a": "b"}')
+    with sqlite3.connect(home / "airflow.db") as database:  # a person made it
+        database.execute(
+            "INSERT INTO connection (conn_id, conn_type, extra, is_encrypted, is_extra_encrypted) "
+            """VALUES ('oss_default', 'oss', '{"a": "b"}', 0, 0)"""
+        )
 
     done = move(home, old_ini)
 

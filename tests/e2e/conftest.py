@@ -20,6 +20,7 @@ from include.sandbox.data import load
 from include.store import ExperimentStore, Step, Trial
 from scripts import sandbox_connections
 from scripts.local_airflow import ROOT, AirflowDidNotStart, LocalAirflow
+from tests.support.postgres import running_postgres
 
 MODEL = "movielens"
 DAG_ID = f"begin_search_{MODEL}"
@@ -62,10 +63,14 @@ class Search:
         every = self.world.control("GET", "/books")["instances"]
         return [i for i in every if f"/{self.experiment}_" in i["parameters"].get("model_dir", "")]
 
-    def task(self, task_id: str = "trial") -> dict[str, Any]:
-        """The first task instance with this id, as the REST API shows it."""
+    def tasks(self, task_id: str = "trial") -> list[dict[str, Any]]:
+        """The task instances with this id, as the REST API shows them."""
         found = self.world.airflow.task_instances(self.dag_id, self.run_id)
-        return next(t for t in found if t["task_id"] == task_id)
+        return sorted((t for t in found if t["task_id"] == task_id), key=lambda t: t["map_index"])
+
+    def task(self, task_id: str = "trial") -> dict[str, Any]:
+        """The first one of them."""
+        return self.tasks(task_id)[0]
 
     def log_of(self, task_id: str) -> str:
         """The first try's log, as the UI shows it."""
@@ -112,6 +117,8 @@ class Search:
 @dataclass
 class World:
     airflow: LocalAirflow
+    database: str
+    """Airflow's own, on Postgres: SQLite makes its tasks and the REST API wait for each other for seconds."""
     sandbox: Sandbox
     endpoints: Endpoints
     store: ExperimentStore
@@ -188,7 +195,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     (models / MODEL / "model.yml").write_text(SETTINGS)
     sandbox = Sandbox(folder / "sandbox", capacity=4, speed=0)
     load("synthetic", sandbox.tables, cache=folder / "cache")
-    with sandbox as endpoints:
+    with sandbox as endpoints, running_postgres() as new_database:
         config = (models / MODEL / "pipeline.config").read_bytes()
         sandbox.buckets.write(endpoints.bucket, "movielens/pipeline.config", config)
         environment = {
@@ -198,10 +205,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",  # a test that adds models says so
         }
-        with LocalAirflow(folder / "airflow", environment=environment) as airflow:
+        database = new_database().render_as_string(hide_password=False)
+        with LocalAirflow(folder / "airflow", environment=environment, database_url=database) as airflow:
             airflow.wait_for_dag(DAG_ID)
             store = ExperimentStore.open(f"sqlite:///{airflow.home / 'easyrec_automl.db'}")
-            yield World(airflow, sandbox, endpoints, store, models)
+            yield World(airflow, database, sandbox, endpoints, store, models)
 
 
 @pytest.fixture(autouse=True)

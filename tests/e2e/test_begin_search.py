@@ -13,6 +13,7 @@ import pytest
 from include.pipeline_config import values_at
 from include.search.trial import TrialState
 from include.store import ExperimentState, StepState
+from tests.e2e.conftest import Search
 from tests.support import leaks
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
@@ -61,47 +62,88 @@ def test_a_search_runs_the_parameters_it_records_and_publishes_the_best(world, s
         assert values_at(best_config, key)[0] == pytest.approx(value, rel=1e-6)
 
 
-def test_the_grid_shows_number_state_and_metric_of_each_trial(world):
-    search = world.search().start(trials=1)
-    search.wait_for_end()
+def test_the_grid_shows_number_state_and_metric_of_each_trial(searched):
+    shown = {task["rendered_map_index"] for task in searched.tasks()}
 
-    shown = search.task()["rendered_map_index"]
-
-    trial = search.trials()[0]
-    assert shown == f"#0 succeeded {trial.metric:.4f}"
+    assert shown == {
+        f"#{trial.number} {trial.state.value.lower()} {trial.metric:.4f}" for trial in searched.trials()
+    }
 
 
-def kill_the_task_process(search) -> None:
-    pid = search.world.wait(lambda: search.task()["pid"], "the task has a process")
-    os.kill(pid, signal.SIGKILL)
+@pytest.fixture(scope="module")
+def troubled(world):
+    """Searches of one trial in which something goes wrong. They run side by side: most of their time is waiting."""
+    world.slots(len(TROUBLE))
+    world.control("POST", "/settings", {"capacity": len(TROUBLE)})
+    searches = {name: trouble(world.search()) for name, trouble in TROUBLE.items()}
+    # Faults that have not met their job by the end of a test are gone.
+    searches["past its deadline"].wait_for_trial(lambda t: t.started_at, "trains")
+    yield searches
+    world.control("POST", "/settings", {"capacity": 4})
+    world.slots(4)
 
 
-def kill_while(search, *, service: str, method: str, path: str) -> None:
+def lose_the_answer(search):
+    """To the submit of its job."""
+    world = search.world
+    before = injected(world)
+    world.fault(service="odps", kind="reset_after_commit", method="POST", path="/instances")
+    search.start(trials=1)
+    world.wait(lambda: injected(world) > before, "the answer is lost")
+    return search
+
+
+def kill_while(search, *, service: str, method: str, path: str):
     """Kill -9 the task while one of its requests is being answered slowly."""
     world = search.world
     before = injected(world)
     world.fault(service=service, kind="slow", method=method, path=path, seconds=3.0)
     search.start(trials=1)
     world.wait(lambda: injected(world) > before, "the slow request has arrived")
-    kill_the_task_process(search)
+    pid = world.wait(lambda: search.task()["pid"], "the task has a process")
+    os.kill(pid, signal.SIGKILL)
+    return search
 
 
 def injected(world) -> int:
     return sum(world.control("GET", "/faults")["injected"].values())
 
 
-KILLS: dict[str, Callable] = {
-    "before the submit": lambda s: kill_while(
-        s, service="oss", method="PUT", path=f"{s.experiment}_0.*_easyrec_automl_owner"
+def train_forever(search):
+    """Its job never ends by itself."""
+    search.world.fault(service="job", kind="job_hang", path=search.model_dirs(), options={"step": 30})
+    return search.start(trials=1)
+
+
+def act_while_it_trains(search, act):
+    train_forever(search)
+    search.wait_for_trial(lambda t: t.state is TrialState.RUNNING, "runs")
+    search.world.wait(lambda: search.task()["state"] == "deferred", "the task is deferred")
+    act(search)
+    return search
+
+
+MARKER = "_0.*_easyrec_automl_owner"
+TROUBLE: dict[str, Callable] = {
+    # The first two meet whichever submit comes next: nothing else submits while they begin.
+    "answer lost": lose_the_answer,
+    "killed between submit and record": lambda s: kill_while(
+        s, service="odps", method="POST", path="/instances"
     ),
-    "between submit and record": lambda s: kill_while(s, service="odps", method="POST", path="/instances"),
+    "killed before the submit": lambda s: kill_while(
+        s, service="oss", method="PUT", path=s.experiment + MARKER
+    ),
+    "marked failed": lambda s: act_while_it_trains(s, lambda s: s.change_task("failed")),
+    "cleared": lambda s: act_while_it_trains(s, Search.clear_task),
+    "past its deadline": train_forever,
 }
 
 
-@pytest.mark.parametrize("moment", KILLS)
-def test_a_task_killed_around_its_submit_ends_with_exactly_one_job(world, moment):
-    search = world.search()
-    KILLS[moment](search)
+@pytest.mark.parametrize(
+    "moment", ["answer lost", "killed between submit and record", "killed before the submit"]
+)
+def test_trouble_around_the_submit_ends_with_exactly_one_job(troubled, moment):
+    search = troubled[moment]
 
     assert search.wait_for_end() == "success"
 
@@ -110,30 +152,8 @@ def test_a_task_killed_around_its_submit_ends_with_exactly_one_job(world, moment
     assert search.steps()[0].job_id == search.jobs()[0]["id"]
 
 
-def test_a_lost_answer_to_the_submit_costs_no_second_job(world):
-    search = world.search()
-    world.fault(service="odps", kind="reset_after_commit", method="POST", path="/instances")
-    search.start(trials=1)
-
-    assert search.wait_for_end() == "success"
-
-    assert len(search.jobs()) == 1
-    assert search.steps()[0].job_id == search.jobs()[0]["id"]
-
-
-def running_forever(search):
-    """Start a one-trial search whose job never ends by itself, and wait until it trains."""
-    search.world.fault(service="job", kind="job_hang", path=search.model_dirs(), options={"step": 30})
-    search.start(trials=1)
-    search.wait_for_trial(lambda t: t.state is TrialState.RUNNING, "runs")
-    search.world.wait(lambda: search.task()["state"] == "deferred", "the task is deferred")
-    return search
-
-
-def test_a_trial_marked_failed_stops_its_job(world):
-    search = running_forever(world.search())
-
-    search.change_task("failed")
+def test_a_trial_marked_failed_stops_its_job(world, troubled):
+    search = troubled["marked failed"]
 
     world.wait(lambda: ended(search.jobs()[0]), "the job is stopped")
     trial = search.wait_for_trial(lambda t: t.state.is_terminal, "has ended")
@@ -144,10 +164,8 @@ def test_a_trial_marked_failed_stops_its_job(world):
     assert len(search.jobs()) == 1
 
 
-def test_a_cleared_trial_stops_its_job_and_starts_one_new_one_elsewhere(world):
-    search = running_forever(world.search())
-
-    search.clear_task()
+def test_a_cleared_trial_stops_its_job_and_starts_one_new_one_elsewhere(troubled):
+    search = troubled["cleared"]
 
     assert search.wait_for_end() == "success"
     first, second = sorted(search.steps(), key=lambda s: s.id.epoch)
@@ -160,8 +178,8 @@ def test_a_cleared_trial_stops_its_job_and_starts_one_new_one_elsewhere(world):
     assert trial.state is TrialState.SUCCEEDED
 
 
-def test_a_job_past_its_deadline_is_stopped_and_says_so(world):
-    search = running_forever(world.search())
+def test_a_job_past_its_deadline_is_stopped_and_says_so(troubled):
+    search = troubled["past its deadline"]
 
     assert search.wait_for_end() == "failed"
 
@@ -242,7 +260,8 @@ def test_no_access_key_and_no_link_with_a_token_is_left_anywhere(world, searched
         **leaks.files(home),  # logs of tasks and of components
         **leaks.files(world.sandbox.folder, without="credentials.json"),  # objects, jobs as they were sent
         **{page.url: page.content for page in pages},
-        **{name: leaks.rows(home / name) for name in ("airflow.db", "easyrec_automl.db")},
+        "Airflow's database": leaks.rows(world.database),
+        "the store": leaks.rows(f"sqlite:///{home / 'easyrec_automl.db'}"),
     }
 
     # Airflow has its connections from the environment: no place of it is left out.
@@ -250,9 +269,9 @@ def test_no_access_key_and_no_link_with_a_token_is_left_anywhere(world, searched
     assert leaks.holding(places, tokens) == []
     # It was looked where it matters.
     for table in ("xcom", "rendered_task_instance_fields", "serialized_dag", "log"):
-        assert f'INSERT INTO "{table}"'.encode() in places["airflow.db"], table
-    assert searched.experiment.encode() in places["airflow.db"]
-    assert searched.experiment.encode() in places["easyrec_automl.db"]
+        assert f"\n{table}: ".encode() in places["Airflow's database"], table
+    assert searched.experiment.encode() in places["Airflow's database"]
+    assert searched.experiment.encode() in places["the store"]
     assert any(b"XflowInstance" in data for data in places.values())
     for part in ("task_id=open_experiment", "triggerer.log", "report.html", "best_pipeline.config"):
         assert [where for where in places if part in where], part

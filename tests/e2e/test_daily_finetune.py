@@ -23,7 +23,6 @@ from include.pipeline_config import values_at
 from include.ports import JobPayload
 from include.sandbox.data import DAILY, PROJECT
 from include.store import Day, DayState
-from scripts.local_airflow import AirflowDidNotStart
 from tests.support.sandboxed import maxcompute_credentials
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
@@ -76,24 +75,11 @@ class Chain:
         self.world.airflow.api("PATCH", f"/dags/{DAG_ID}", {"is_paused": not on})
 
     def backfill(self, first: date, last: date) -> None:
-        """By the command line, while the DAG is paused.
-
-        SQLite refuses at once to write after reading what another changed since. The command then takes back
-        what it has made, and a scheduler that works on these runs already would die of it.
-        """
-        command = (
+        """By the command line, while the DAG is paused."""
+        self.world.airflow.run_cli(
             "backfill", "create", "--dag-id", DAG_ID, "--reprocess-behavior", "failed", "--max-active-runs", "1",
             "--from-date", f"{first}T00:00+08:00", "--to-date", f"{last}T23:59+08:00",
         )  # fmt: skip
-        for _ in range(10):
-            try:
-                self.world.airflow.run_cli(*command)
-                return
-            except AirflowDidNotStart as error:
-                if "database is locked" not in str(error):
-                    raise
-            self.world.airflow.cancel_backfills(DAG_ID)
-        pytest.fail("the database of the local Airflow stays locked")
 
     def runs(self) -> dict[str, dict[str, Any]]:
         found = self.world.airflow.api("GET", f"/dags/{DAG_ID}/dagRuns?order_by=id")["dag_runs"]

@@ -47,11 +47,6 @@ def test_slots_changed_during_a_search_are_followed_and_never_exceeded(world, wa
     assert [live(jobs, at) for at in (first, *after_raise)] == [1, 2, 3, 1]
 
 
-def tasks(search) -> list[dict[str, Any]]:
-    found = search.world.airflow.task_instances(search.dag_id, search.run_id)
-    return sorted((t for t in found if t["task_id"] == "trial"), key=lambda t: t["map_index"])
-
-
 def command(world, name: str, *options: str) -> None:
     """The command line on Airflow's machine, as a person uses it."""
     subprocess.run(
@@ -72,7 +67,7 @@ def test_a_search_is_paused_stopped_in_part_raised_and_repeated_while_it_runs(wo
     command(world, "stop", search.experiment, "--trial", str(first.number))
     world.wait(lambda: search.jobs()[0]["ended"], "the job is stopped", seconds=10)
     world.wait(
-        lambda: [t["state"] for t in tasks(search)] == ["failed", "deferred"],
+        lambda: [t["state"] for t in search.tasks()] == ["failed", "deferred"],
         "the second task waits for the resume",
     )
     assert len(search.trials()) == 1

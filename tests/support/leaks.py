@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import sqlite3
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote, quote_plus
+
+import sqlalchemy as sa
 
 
 def files(root: Path, *, without: str = "") -> dict[str, bytes]:
@@ -16,13 +17,22 @@ def files(root: Path, *, without: str = "") -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in found}
 
 
-def rows(database: Path) -> bytes:
-    """Every row of an SQLite database as SQL: in the file itself a long text lies in pieces."""
-    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=60)
-    try:
-        return "\n".join(connection.iterdump()).encode("utf-8", "surrogateescape")
-    finally:
-        connection.close()
+def rows(database: str | sa.URL) -> bytes:
+    """Every row of a database as a line that begins with its table: in the files a long text lies in pieces."""
+    engine, tables = sa.create_engine(database), sa.MetaData()
+    with engine.connect() as connection:
+        tables.reflect(connection)
+        found = [
+            f"{table.name}: {json.dumps(list(row), default=_text, ensure_ascii=False)}"
+            for table in tables.sorted_tables
+            for row in connection.execute(sa.select(table))
+        ]
+    engine.dispose()
+    return "\n".join(found).encode("utf-8", "surrogateescape")
+
+
+def _text(value: object) -> str:
+    return bytes(value).decode("utf-8", "replace") if isinstance(value, (bytes, memoryview)) else str(value)
 
 
 def holding(places: Mapping[str, bytes], secrets: Iterable[str]) -> list[str]:

@@ -98,7 +98,7 @@ def test_more_parameter_sets_than_a_run_can_have_are_refused_before_they_are_ren
 
 def test_more_failed_trials_than_a_run_can_have_are_not_repeated_in_one(lab_of_search, monkeypatch):
     experiment = lab_of_search.open()
-    failed = [SimpleNamespace(number=n, state=TrialState.FAILED, parameters={}) for n in range(1001)]
+    failed = [SimpleNamespace(number=n, state=TrialState.FAILED, parameters={"x": n}) for n in range(1001)]
     monkeypatch.setattr(ExperimentStore, "trials", lambda *_: failed)
     with pytest.raises(ConfigError, match="1001 trials are too many"):
         retry_failed(Control(lab_of_search.store, MemoryWorkflow(), "test"), experiment)
