@@ -2,16 +2,18 @@
 import { get } from "./api.js";
 
 const EVERY = 2000;
-const SLOW = 15000;
+const IN_TROUBLE = 5000;
+const HIDDEN = 15000;
 
 // ``refresh`` returns the version that it has shown. ``trouble`` gets the error, or null when it is over.
+// Returns a function that looks at once and shows everything anew.
 export function follow(versionPath, refresh, trouble) {
   let shown = null;
   let wrong = false;
   let timer = null;
+  let underWay = null; // one look at a time, and one timer: else each more would go on for ever
 
   async function look() {
-    let pause = EVERY;
     try {
       const { version } = await get(versionPath);
       if (version !== shown) shown = await refresh();
@@ -19,22 +21,24 @@ export function follow(versionPath, refresh, trouble) {
       wrong = false;
     } catch (error) {
       wrong = true;
-      pause = SLOW / 3;
       trouble(error);
     }
-    timer = setTimeout(look, document.hidden ? SLOW : pause);
   }
 
-  document.addEventListener("visibilitychange", () => {
-    if (document.hidden) return;
+  function now() {
     clearTimeout(timer);
-    look();
-  });
-  const again = () => {
+    underWay ??= look().finally(() => {
+      underWay = null;
+      timer = setTimeout(now, document.hidden ? HIDDEN : wrong ? IN_TROUBLE : EVERY);
+    });
+    return underWay;
+  }
+
+  document.addEventListener("visibilitychange", () => document.hidden || now());
+  now();
+  return async () => {
+    await underWay; // it may have begun before what is to be seen
     shown = null;
-    clearTimeout(timer);
-    return look();
+    return now();
   };
-  look();
-  return again;
 }

@@ -1,12 +1,14 @@
 // Parallel coordinates with a range on each axis: trials inside of all ranges keep their colours, the others
-// fade. A range is drawn with the mouse on an axis, or typed. It is of values, not of places, so that it stays
-// when a new trial stretches an axis.
+// fade. A range is drawn on an axis, with the mouse or a finger, or typed. It is of values, not of places, so
+// that it stays when a new trial stretches an axis.
 import { h, replace } from "./dom.js";
 import { text } from "./format.js";
 import { t, word } from "./i18n.js";
+import { keep, recall } from "./kept.js";
 import { draw, mark } from "./plots.js";
 
 const NEAR = 30; // pixels from an axis that still mean it
+const NEAR_FINGER = 18; // a finger between two axes scrolls
 const CLICK = 4; // pixels that are no drag yet
 const ROUNDED = 5e-5; // places come with four digits
 const COMPARABLE = 20;
@@ -16,7 +18,7 @@ const FADED = { type: "scatter", mode: "lines", hoverinfo: "skip", showlegend: f
 export class Parallel {
   // ``compare``: what to do with the numbers of chosen trials.
   constructor(compare) {
-    this.ranges = new Map(); // by the axis's name: [from, to], null for an open end
+    this.ranges = new Map(recall("ranges", [])); // by the axis's name: [from, to], null for an open end
     this.figure = null;
     this.named = "";
     this.plot = h("div", { class: "plot" });
@@ -29,6 +31,7 @@ export class Parallel {
       h("details", { class: "chooser" }, h("summary", {}, t("parallel.ranges")), this.fields),
       h("div", { class: "wide", tabIndex: 0, role: "region", "aria-label": t("plots.parallel") }, this.plot));
     this.plot.addEventListener("pointerdown", (event) => this.drag(event));
+    this.plot.addEventListener("touchstart", (event) => this.figure && this.pointed(event.touches[0], null, NEAR_FINGER) && event.preventDefault(), { passive: false });
   }
 
   async update(figure) {
@@ -42,6 +45,7 @@ export class Parallel {
 
   clear() {
     this.ranges.clear();
+    keep("ranges", []);
     return this.show();
   }
 
@@ -49,6 +53,7 @@ export class Parallel {
   set(axis, ends) {
     if (ends[0] === null && ends[1] === null) this.ranges.delete(axis.name);
     else this.ranges.set(axis.name, ends);
+    keep("ranges", [...this.ranges]);
   }
 
   // Numbers of the trials that are inside of all ranges, in order.
@@ -119,10 +124,10 @@ export class Parallel {
     return h("fieldset", {}, h("legend", {}, word(axis.name)), ends[0], "–", ends[1]);
   }
 
-  // A range with the mouse; a click without one takes the axis's range away. Fingers scroll.
+  // A range with the mouse or a finger; a click without one takes the axis's range away.
   drag(event) {
-    if (event.button !== 0 || event.pointerType === "touch" || !this.figure) return;
-    const from = this.pointed(event);
+    if (event.button !== 0 || !this.figure) return;
+    const from = this.pointed(event, null, event.pointerType === "touch" ? NEAR_FINGER : NEAR);
     if (!from) return;
     const { axis } = from;
     const before = this.ranges.get(axis.name);
@@ -148,14 +153,14 @@ export class Parallel {
   }
 
   // The axis below the mouse and the place on it; with ``index`` on that axis, wherever the mouse is.
-  pointed(event, index = null) {
+  pointed(event, index = null, near = NEAR) {
     const { xaxis, yaxis } = this.plot._fullLayout;
     const box = this.plot.getBoundingClientRect();
     const across = event.clientX - box.left - xaxis._offset;
     const down = event.clientY - box.top - yaxis._offset;
     const at = index ?? Math.round(xaxis.p2d(across));
     const axis = this.figure.axes[at];
-    const far = !axis || Math.abs(xaxis.d2p(at) - across) > NEAR || down < 0 || down > yaxis._length;
+    const far = !axis || Math.abs(xaxis.d2p(at) - across) > near || down < 0 || down > yaxis._length;
     return index === null && far ? null : { axis, index: at, place: yaxis.p2d(down) };
   }
 }

@@ -1,5 +1,5 @@
 // Figures by plotly, which is served from its own pip package and loaded when the first one is shown.
-import { root } from "./api.js";
+import { ApiError, root } from "./api.js";
 import { h, replace } from "./dom.js";
 import { word } from "./i18n.js";
 import { isDark } from "./theme.js";
@@ -18,7 +18,11 @@ function load() {
   library ??= new Promise((resolve, reject) => {
     const script = h("script", { src: `${root}/static/plotly/plotly.min.js` });
     script.onload = () => resolve(window.Plotly);
-    script.onerror = () => reject(new Error("plotly.min.js"));
+    script.onerror = () => {
+      library = null; // the next figure tries again
+      script.remove();
+      reject(new ApiError(0, "", ""));
+    };
     document.head.append(script);
   });
   return library;

@@ -37,7 +37,8 @@ export class Table {
     this.page = Math.min(this.page, pages - 1);
     const shown = rows.slice(this.page * PAGE, (this.page + 1) * PAGE);
     const focus = document.activeElement?.dataset?.focus;
-    const scrolled = this.element.firstChild?.scrollLeft ?? 0;
+    const before = this.element.firstChild;
+    const [left, top] = [before?.scrollLeft ?? 0, before?.scrollTop ?? 0];
     replace(
       this.element,
       h(
@@ -52,7 +53,7 @@ export class Table {
       ),
       this.pager(rows.length, pages),
     );
-    if (scrolled) this.element.firstChild.scrollLeft = scrolled;
+    this.element.firstChild.scrollTo(left, top); // whoever reads stays at the rows they read
     if (focus) this.element.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
   }
 

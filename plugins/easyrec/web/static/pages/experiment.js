@@ -49,13 +49,8 @@ export async function show(body, id) {
     guarded(names[(names.indexOf(current) + step + names.length) % names.length], true);
   }
 
-  async function guarded(name, focus = false) {
-    try {
-      await choose(name, focus);
-    } catch (error) {
-      replace(trouble, failed(error));
-    }
-  }
+  // What fails is tried again, and told, as whatever else the page follows.
+  const guarded = (name, focus = false) => choose(name, focus).catch(() => again());
 
   function compare(numbers) {
     shared.selected.clear();

@@ -2,48 +2,61 @@
 import { get } from "../api.js";
 import { h, replace } from "../dom.js";
 import { t } from "../i18n.js";
-import { empty, failed, loading } from "../notices.js";
+import { keep, recall } from "../kept.js";
+import { empty, loading } from "../notices.js";
 import { Parallel } from "../parallel.js";
 import { draw } from "../plots.js";
 
 const NAMES = ["best", "intermediate", "parallel", "importance", "slice", "contour", "timeline"];
+const OF_PARAMETERS = ["slice", "contour", "parallel"];
 
-export function plotsTab(path, _again, shared) {
-  let name = "best";
-  const chooser = h("select", { "aria-label": t("plots.choose") }, NAMES.map((n) => h("option", { value: n }, t(`plots.${n}`))));
-  const keys = h("select", { multiple: true, size: 4, "aria-label": t("plots.parameters"), title: t("plots.parameters") });
+export function plotsTab(path, again, shared) {
+  let name = recall("plot", NAMES[0]);
+  let chosen = recall("plot parameters", []);
+  const chooser = h("select", { "aria-label": t("plots.choose") }, NAMES.map((n) => h("option", { value: n, selected: n === name }, t(`plots.${n}`))));
+  const keys = h("select", { multiple: true, size: 4 });
+  const parameters = h("label", { class: "tools", hidden: true }, t("plots.parameters"), keys);
   const hint = h("p", { class: "hint" });
-  const place = h("div");
-  const element = h("div", {}, h("p", { class: "tools" }, chooser, " ", keys), hint, place);
+  const place = h("div", {}, loading());
+  const element = h("div", {}, h("p", { class: "tools" }, chooser, parameters), hint, place);
   const plot = h("div", { class: "plot" });
   const parallel = new Parallel(shared.compare);
-  chooser.addEventListener("change", () => {
+
+  function changed() {
     name = chooser.value;
+    chosen = [...keys.selectedOptions].map((option) => option.value);
+    keep("plot", name);
+    keep("plot parameters", chosen);
+    return update().catch(() => again());
+  }
+  chooser.addEventListener("change", () => {
     replace(place, loading());
-    return update();
+    return changed();
   });
-  keys.addEventListener("change", () => update());
+  keys.addEventListener("change", changed);
+
+  // More of them come with the trials: a person's choice stays.
+  function offer(known) {
+    if (known.length === keys.options.length) return;
+    replace(keys, known.map((key) => h("option", { value: key, selected: chosen.includes(key) }, key)));
+  }
 
   async function update() {
-    replace(hint, t(`plots.${name}.hint`));
-    keys.hidden = !["slice", "contour", "parallel"].includes(name);
     const asked = name;
-    const chosen = [...keys.selectedOptions].map((o) => `parameter=${encodeURIComponent(o.value)}`).join("&");
-    try {
-      const figure = await get(`${path}/plots/${asked}?${chosen}`);
-      if (asked !== name) return; // another was chosen meanwhile
-      if (figure.over) replace(hint, t(`plots.${name}.${figure.over}.hint`));
-      if (!keys.options.length) replace(keys, (figure.parameters ?? []).map((k) => h("option", { value: k }, k)));
-      if (figure.empty) {
-        replace(place, empty(t("plots.empty"), t(`plots.empty.${figure.empty}`)));
-        return;
-      }
-      const shown = asked === "parallel" ? parallel.element : plot;
-      if (!shown.isConnected) replace(place, shown);
-      await (asked === "parallel" ? parallel.update(figure) : draw(plot, figure));
-    } catch (error) {
-      replace(place, failed(error));
+    replace(hint, t(`plots.${asked}.hint`));
+    parameters.hidden = !OF_PARAMETERS.includes(asked);
+    const query = OF_PARAMETERS.includes(asked) ? chosen.map((key) => `parameter=${encodeURIComponent(key)}`).join("&") : "";
+    const figure = await get(`${path}/plots/${asked}?${query}`);
+    if (asked !== name) return; // another was chosen meanwhile
+    if (figure.over) replace(hint, t(`plots.${asked}.${figure.over}.hint`));
+    if (figure.parameters) offer(figure.parameters);
+    if (figure.empty) {
+      replace(place, empty(t("plots.empty"), t(`plots.empty.${figure.empty}`)));
+      return;
     }
+    const shown = asked === "parallel" ? parallel.element : plot;
+    if (!shown.isConnected) replace(place, shown);
+    await (asked === "parallel" ? parallel.update(figure) : draw(plot, figure));
   }
   return { element, update };
 }
