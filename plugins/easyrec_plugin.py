@@ -5,14 +5,14 @@ from __future__ import annotations
 from airflow.plugins_manager import AirflowPlugin
 
 from easyrec import macros
-from easyrec.web.lazy import EXTERNAL_VIEWS, FASTAPI_APPS
+from easyrec.web.lazy import FASTAPI_APPS, external_views
 
 
 class EasyRecPlugin(AirflowPlugin):
     name = "easyrec_automl"
     macros = macros.ALL
     fastapi_apps = FASTAPI_APPS
-    external_views = EXTERNAL_VIEWS
+    external_views = external_views()
 
     @classmethod
     def on_load(cls, *_args, **_kwargs):

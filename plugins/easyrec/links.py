@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from airflow.sdk import BaseOperatorLink
 
-from easyrec.web.lazy import PREFIX
+from easyrec.web.address import page_path
 
 
 def task_page(ti_key: Any, *, fragment: str = "") -> str:
     """Where the page shows the trial of a task instance; it looks the trial up when it is opened."""
-    from airflow.sdk.configuration import conf
-
     names = {
         "dag_id": ti_key.dag_id,
         "run_id": ti_key.run_id,
         "task_id": ti_key.task_id,
         "map_index": ti_key.map_index,
     }
-    base = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
-    return f"{base}{PREFIX}/task?{urlencode(names)}{fragment}"
+    return f"{page_path()}/task?{urlencode(names)}{fragment}"
 
 
 class TrialPageLink(BaseOperatorLink):

@@ -13,6 +13,7 @@ import pytest
 from easyrec.links import LINKS
 from easyrec.operators.pai_train import PaiTrainOperator
 from easyrec.operators.trial import TrialOperator
+from easyrec.web.lazy import external_views
 
 ROOT = Path(__file__).parents[2]
 KEY = SimpleNamespace(dag_id="d", run_id="manual__2026-01-01T00:00:00+00:00", task_id="trial", map_index=3)
@@ -29,6 +30,15 @@ def test_links_name_the_task_and_carry_no_token(monkeypatch):
     query = "dag_id=d&run_id=manual__2026-01-01T00%3A00%3A00%2B00%3A00&task_id=trial&map_index=3"
     assert page == f"/prefix/easyrec/task?{query}"
     assert logview == f"{page}#logview"
+
+
+def test_the_menu_entry_and_the_tabs_lie_where_airflow_does(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example/prefix/")
+    assert {view["destination"]: view["href"] for view in external_views()} == {
+        "nav": "/prefix/easyrec/",
+        "dag": "/prefix/easyrec/dags/{DAG_ID}",
+        "dag_run": "/prefix/easyrec/dags/{DAG_ID}/runs/{RUN_ID}",
+    }
 
 
 def test_loading_the_plugin_brings_neither_the_app_nor_plot_libraries():

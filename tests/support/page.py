@@ -18,17 +18,18 @@ from include.experiments.control import Control
 class PageClient:
     """Its requests may do all. An exception that the app lets out is an answer with status 500."""
 
-    def __init__(self, control: Callable[[], Control]) -> None:
-        """``control``: the store and Airflow, asked for anew by each request."""
+    def __init__(self, control: Callable[[], Control], *, root_path: str = "") -> None:
+        """``control``: the store and Airflow, asked for anew by each request. ``root_path``: where the app lies."""
         app = make_app()
         app.dependency_overrides = {
             access.store: lambda: control().store,
+            access.workflow: lambda: control().workflow,
             access.Rights: _anyone,
             access.refuse_forgery: lambda: None,
             control_routes.acting: control,
             get_user: _anyone,
         }
-        self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        self._transport = httpx.ASGITransport(app, raise_app_exceptions=False, root_path=root_path)
 
     def get(self, path: str) -> httpx.Response:
         return self.request("GET", path)

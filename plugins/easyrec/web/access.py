@@ -13,6 +13,9 @@ from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException, Request, status
 
 from easyrec.runtime import open_store
+from easyrec.web.address import airflow_url
+from include.adapters.airflow_workflow import AirflowWorkflow
+from include.ports import Workflow
 from include.store import Experiment, ExperimentStore
 
 FORGERY_HEADER = "X-EasyRec-Request"
@@ -28,6 +31,13 @@ def store() -> ExperimentStore:
 
 
 Store = Annotated[ExperimentStore, Depends(store)]
+
+
+def workflow() -> Workflow:
+    return AirflowWorkflow(triggered_by="UI")
+
+
+Airflow = Annotated[Workflow, Depends(workflow)]
 
 
 class Rights:
@@ -98,16 +108,26 @@ def refuse_forgery(request: Request, _user: User) -> None:
     """403 for a request that another site could have made this person's browser send.
 
     The login cookie alone would be sent by the browser: so a header is asked for that no form can set, and an
-    ``Origin`` must be ours. Scripts with a bearer token send no cookie and need neither.
+    ``Origin`` must be ours: the host that was asked, or the one of Airflow's ``base_url``, since a proxy may
+    have rewritten the first. Scripts with a bearer token send no cookie and need neither.
     """
     if request.headers.get("Authorization", "").lower().startswith("bearer "):
         return
     origin = request.headers.get("Origin")
-    foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("Host")
+    ours = {request.headers.get("Host"), airflow_url().netloc} - {None, ""}
+    foreign = origin is not None and _host(origin) not in ours
     if foreign or request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         raise HTTPException(status.HTTP_403_FORBIDDEN, "the request comes from another site")
     if request.headers.get(FORGERY_HEADER) != "1":
         raise HTTPException(status.HTTP_403_FORBIDDEN, f"send the header {FORGERY_HEADER}: 1")
+
+
+def _host(origin: str) -> str:
+    """Empty for ``null``, which hidden origins send, and for what is no address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 Guarded = Depends(refuse_forgery)

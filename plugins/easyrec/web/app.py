@@ -12,10 +12,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
+from pydantic import BaseModel
 from starlette.middleware.gzip import GZipMiddleware
 
 from easyrec.web import control_routes, job_routes, routes
-from easyrec.web.lazy import PREFIX
+from easyrec.web.address import PREFIX
 from include.errors import ConfigError, EasyRecAutoMLError, NotFoundError, RetryableError, StateError
 
 _HERE = Path(__file__).parent
@@ -37,6 +38,24 @@ _MOST_LISTED, _LONGEST_NAME = 10, 200
 LoggedIn = Annotated[Any, Depends(get_user)]
 
 
+class Refusal(BaseModel):
+    """Why something was not done. ``hint``: what to do, where that is known."""
+
+    detail: str
+    hint: str = ""
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: {"model": Refusal, "description": "nobody is logged in"},
+    403: {"model": Refusal, "description": "no access to the DAG, or the request comes from another site"},
+    404: {"model": Refusal, "description": "there is no such thing"},
+    409: {"model": Refusal, "description": "it makes no sense in the present state"},
+    422: {"model": Refusal, "description": "the request makes no sense"},
+    502: {"model": Refusal, "description": "MaxCompute or OSS refused"},
+    503: {"model": Refusal, "description": "something is away for now: ask again"},
+}
+
+
 def make_app() -> FastAPI:
     app = FastAPI(
         title="EasyRec AutoML",
@@ -55,9 +74,8 @@ def make_app() -> FastAPI:
     app.add_exception_handler(status.HTTP_401_UNAUTHORIZED, _log_in)
     app.mount("/static/plotly", StaticFiles(directory=_plotly()), name="plotly")
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
-    app.include_router(routes.router, prefix="/api")
-    app.include_router(job_routes.router, prefix="/api")
-    app.include_router(control_routes.router, prefix="/api")
+    for part in (routes, job_routes, control_routes):
+        app.include_router(part.router, prefix="/api", responses=REFUSALS)
     _add_pages(app)
     return app
 
@@ -80,8 +98,8 @@ def _add_pages(app: FastAPI) -> None:
     ):
         app.add_api_route(path, page, response_class=HTMLResponse, include_in_schema=False)
 
-    def openapi(_user: LoggedIn) -> Any:
-        return app.openapi()
+    def openapi(request: Request, _user: LoggedIn) -> Any:
+        return {**app.openapi(), "servers": [{"url": request.scope.get("root_path") or "/"}]}
 
     app.add_api_route("/openapi.json", openapi, include_in_schema=False)
 

@@ -11,8 +11,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from easyrec.discovery import adoption_dag, models_dir
-from easyrec.web.access import Changeable, Guarded, Store, TheirRights
-from include.adapters.airflow_workflow import AirflowWorkflow
+from easyrec.web.access import Airflow, Changeable, Guarded, Store, TheirRights
 from include.experiments import control
 from include.experiments.control import Control, Outcome
 from include.experiments.limits import change_limits
@@ -56,8 +55,8 @@ class Given(_Body):
     parameters: list[dict[str, Any]]
 
 
-def acting(store: Store, rights: TheirRights) -> Control:
-    return Control(store, AirflowWorkflow(triggered_by="UI"), rights.name)
+def acting(store: Store, airflow: Airflow, rights: TheirRights) -> Control:
+    return Control(store, airflow, rights.name)
 
 
 Acting = Annotated[Control, Depends(acting)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-PREFIX = "/easyrec"
+from easyrec.web.address import PREFIX, page_path
 
 
 class LazyApp:
@@ -33,18 +33,17 @@ class LazyApp:
 
 
 FASTAPI_APPS = [{"app": LazyApp(), "url_prefix": PREFIX, "name": "EasyRec"}]
-EXTERNAL_VIEWS = [
-    {"name": "EasyRec", "href": f"{PREFIX}/", "destination": "nav", "url_route": "easyrec"},
-    {
-        "name": "EasyRec",
-        "href": f"{PREFIX}/dags/{{DAG_ID}}",
-        "destination": "dag",
-        "url_route": "easyrec-dag",
-    },
-    {
-        "name": "EasyRec",
-        "href": f"{PREFIX}/dags/{{DAG_ID}}/runs/{{RUN_ID}}",
-        "destination": "dag_run",
-        "url_route": "easyrec-run",
-    },
-]
+
+
+def external_views() -> list[dict[str, str]]:
+    """Airflow's menu entry and the tabs of a DAG and of a run. It takes their addresses as they are."""
+    page = page_path()
+    places = {
+        "nav": ("easyrec", "/"),
+        "dag": ("easyrec-dag", "/dags/{DAG_ID}"),
+        "dag_run": ("easyrec-run", "/dags/{DAG_ID}/runs/{RUN_ID}"),
+    }
+    return [
+        {"name": "EasyRec", "href": page + path, "destination": place, "url_route": route}
+        for place, (route, path) in places.items()
+    ]
