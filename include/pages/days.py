@@ -9,8 +9,13 @@ from typing import Any
 from include.daily.promotion import age_hours
 from include.errors import NotFoundError
 from include.experiments.report import json_ready
+from include.finetune.calendar import previous, time_zone
+from include.finetune.settings import FinetuneSettings
 from include.pages.experiments import Readable
 from include.store import Adoption, Chain, Day, ExperimentStore, Promotion, current_days
+
+_MOST_DUE = 31
+"""Squares of dates that have no day yet: a chain that ended years ago would have thousands."""
 
 
 def models_with_days(store: ExperimentStore, may_read: Readable) -> list[str]:
@@ -27,12 +32,26 @@ def dags_of(store: ExperimentStore, model: str) -> set[str]:
     return found
 
 
+def last_due(settings: FinetuneSettings, now: datetime) -> date:
+    """The last date whose day should have begun: its data is there, and that of the next day if it is judged by it."""
+    today = now.astimezone(time_zone(settings.timezone)).date()
+    complete = previous(previous(today)) if settings.evaluation == "next_day" else previous(today)
+    return min(complete, settings.last_bizdate or complete)
+
+
 def calendar(
-    store: ExperimentStore, model: str, now: datetime, chain_id: str | None = None
+    store: ExperimentStore,
+    model: str,
+    now: datetime,
+    chain_id: str | None = None,
+    *,
+    due: date | None = None,
 ) -> dict[str, Any]:
     """The days of a chain (the current one without ``chain_id``), every repeat of them, and what serves.
 
     ``days``: one entry for each date from the chain's first to its last; a date without any day is a hole.
+    ``due``: the last date that the current chain should have a day of. Those after its last day follow, at most
+    31 of them, marked ``due``; ``overdue`` says since when, and how many there are.
     Raises NotFoundError.
     """
     chains = store.chains(model)
@@ -42,13 +61,18 @@ def calendar(
         raise NotFoundError(f"model {model} has no chain {chain_id or ''}".rstrip())
     days, promotions = store.days(model, chain_id=chain.id), store.promotions(model)
     serving = store.serving(model)
+    last = max((d.bizdate for d in days), default=None)
+    missing = 0
+    if due is not None and last is not None and chain == chains[-1]:
+        missing = max(0, (due - last).days)
     said: dict[str, Any] = json_ready(
         {
             "model": model,
             "now": now,
             "chain": _chain(chain),
             "chains": [c.id for c in chains],
-            "days": _by_date(days, promotions),
+            "days": [*_by_date(days, promotions), *_due_after(last, min(missing, _MOST_DUE))],
+            "overdue": {"since": last.isoformat(), "count": missing} if last and missing else None,
             "promotions": [_promotion(p) for p in promotions],
             "serves": _promotion(serving) if serving else None,
             "serves_age_hours": age_hours(serving, now),
@@ -72,8 +96,13 @@ def _by_date(days: Sequence[Day], promotions: Sequence[Promotion]) -> list[dict[
         tries = [_day(d, numbers.get((d.bizdate, d.repeat), [])) for d in days if d.bizdate == bizdate]
         counting = current.get(bizdate)
         shown = next((t for t in tries if counting and t["repeat"] == counting.repeat), None)
-        entries.append({"bizdate": bizdate.isoformat(), "day": shown, "tries": tries})
+        entries.append({"bizdate": bizdate.isoformat(), "day": shown, "tries": tries, "due": False})
     return entries
+
+
+def _due_after(last: date | None, count: int) -> list[dict[str, Any]]:
+    dates = [last + timedelta(days=1 + n) for n in range(count)] if last else []
+    return [{"bizdate": each.isoformat(), "day": None, "tries": [], "due": True} for each in dates]
 
 
 def _day(day: Day, promotions: Sequence[int]) -> dict[str, Any]:

@@ -11,10 +11,13 @@ from include.experiments.chain_plan import plan_of
 from include.experiments.closing import report_of_store
 from include.experiments.report import TrialRow, json_ready
 from include.search.trial import TrialState
-from include.store import SEARCHES, Experiment, ExperimentStore, Step, Trial
+from include.store import SEARCHES, Experiment, ExperimentStore, Trial
 
 Readable = Callable[[str], bool]
 """Whether the person may read this DAG."""
+_MOST_HAPPENINGS = 200
+PoolSlots = Callable[[str], int | None]
+"""Slots of an Airflow pool by its name, -1 for no limit; None when there is none."""
 
 
 def experiment_list(store: ExperimentStore, may_read: Readable, model: str | None = None) -> dict[str, Any]:
@@ -50,13 +53,20 @@ def _list_row(
     }
 
 
-def overview(store: ExperimentStore, experiment_id: str, now: datetime) -> dict[str, Any]:
-    """State, limits, progress, best and baseline, what was used and saved, where its objects lie."""
+def overview(
+    store: ExperimentStore, experiment_id: str, now: datetime, pool_slots: PoolSlots
+) -> dict[str, Any]:
+    """State, limits, progress, best and baseline, what was used and saved, where its objects lie.
+
+    ``limits``: ``slots`` are the pool's, which count; ``planned_slots`` are ``config.yml``'s. ``example``:
+    parameters to begin with when a person writes their own, of the best trial if there is one.
+    """
     experiment = store.experiment(experiment_id)
     plan = plan_of(experiment.snapshot)
     trials = store.trials(experiment.id)
     found = report_of_store(store, experiment.id, now, trials=trials)
     pool = plan.settings.pool_of(plan.model)
+    runs = {(experiment.dag_id, experiment.run_id), *((t.task.dag_id, t.task.run_id) for t in trials)}
     counts = Counter(row.state.value for row in found.trials)
     return json_ready(  # type: ignore[no-any-return]
         {
@@ -67,7 +77,7 @@ def overview(store: ExperimentStore, experiment_id: str, now: datetime) -> dict[
             "reason": experiment.reason,
             "dag_id": experiment.dag_id,
             "run_id": experiment.run_id,
-            "runs": sorted({(t.task.dag_id, t.task.run_id) for t in trials}),
+            "runs": sorted(runs),
             "created_at": experiment.created_at,
             "created_by": experiment.created_by,
             "ended_at": experiment.ended_at,
@@ -81,7 +91,8 @@ def overview(store: ExperimentStore, experiment_id: str, now: datetime) -> dict[
                 "max_trials": experiment.max_trials,
                 "deadline": experiment.deadline,
                 "pool": pool,
-                "slots": store.pools().get(pool),
+                "slots": pool_slots(pool),
+                "planned_slots": plan.search.concurrency,
             },
             "progress": {"asked": experiment.asks, "counts": counts},
             "best": _short(found.best),
@@ -91,8 +102,26 @@ def overview(store: ExperimentStore, experiment_id: str, now: datetime) -> dict[
             "best_model_dir": found.best_model_dir,
             "best_config": found.best_config,
             "prefix": found.prefix,
+            "example": _example(found.best, found.trials),
         }
     )
+
+
+def pool_of(experiment: Experiment) -> str:
+    """Name of the Airflow pool that caps the experiment's trials."""
+    return plan_of(experiment.snapshot).settings.pool_of(experiment.model)
+
+
+def _example(best: TrialRow | None, trials: Sequence[TrialRow]) -> Mapping[str, Any]:
+    return next((row.parameters for row in (best, *trials) if row and row.parameters), {})
+
+
+def happenings(store: ExperimentStore, experiment_id: str) -> list[dict[str, Any]]:
+    """Who did what to the experiment and when, newest first; of its trials only what was stopped."""
+    return [
+        json_ready({"at": e.at, "by": e.by, "kind": e.kind, "trial": e.trial, "data": e.data})
+        for e in store.happenings(experiment_id, _MOST_HAPPENINGS)
+    ]
 
 
 def files(store: ExperimentStore, experiment_id: str) -> dict[str, Any]:
@@ -106,45 +135,57 @@ def trial_table(store: ExperimentStore, experiment_id: str, now: datetime) -> di
     """All trials by column: names once, values as lists, so that 1,000 trials stay small.
 
     ``parameters`` and ``metrics`` name the columns of the same-named lists in each row; the first
-    ``weighted`` metrics are the objective's.
+    ``weighted`` metrics are the objective's. ``latest``: the newest value of a trial that goes on.
     """
     read, steps = store.trials(experiment_id), store.steps(experiment_id)
+    latest = {t.number: _latest(store, t) for t in read if not t.state.is_terminal}
     found = report_of_store(store, experiment_id, now, trials=read, steps=steps)
-    trials, jobs = {t.number: t for t in read}, _last_jobs(steps)
+    trials = {t.number: t for t in read}
+    with_job = {step.id.trial for step in steps if step.job_id}
     parameters = sorted({k for row in found.trials for k in row.parameters})
     seen = {k for row in found.trials for k in row.metrics}
     weighted = [k for k in found.weights if k in seen]
     metrics = [*weighted, *sorted(seen.difference(weighted))]
     rows = [
-        _table_row(row, trials[row.number], jobs.get(row.number), parameters, metrics) for row in found.trials
+        {
+            **_table_row(row, trials[row.number], parameters, metrics, now),
+            "latest": latest.get(row.number),
+            "job": row.number in with_job,
+        }
+        for row in found.trials
     ]
     table = {"parameters": parameters, "metrics": metrics, "weighted": len(weighted), "rows": rows}
     return json_ready(table)  # type: ignore[no-any-return]
 
 
 def _table_row(
-    row: TrialRow, trial: Trial, job: Step | None, parameters: Sequence[str], metrics: Sequence[str]
+    row: TrialRow, trial: Trial, parameters: Sequence[str], metrics: Sequence[str], now: datetime
 ) -> dict[str, Any]:
-    began, ended = trial.started_at or trial.submitted_at, trial.ended_at
     return {
         "number": row.number,
         "state": row.state,
         "source": row.source,
         "reason": row.reason,
         "metric": row.metric,
-        "began_at": began,
-        "seconds": (ended - began).total_seconds() if began and ended else None,
+        "began_at": trial.started_at or trial.submitted_at,
+        "seconds": seconds_of(trial, now),
         "training_seconds": row.training_seconds,
-        "worker_seconds": job.worker_seconds if job else None,
-        "job": bool(job and job.job_id),
         "evaluations": row.evaluations,
         "parameters": [row.parameters.get(k) for k in parameters],
         "metrics": [row.metrics.get(k) for k in metrics],
     }
 
 
-def _last_jobs(steps: Sequence[Step]) -> dict[int, Step]:
-    return {step.id.trial: step for step in steps}
+def seconds_of(trial: Trial, now: datetime) -> float | None:
+    """How long the trial took, or has taken until now; None before its job was submitted."""
+    began = trial.started_at or trial.submitted_at
+    return ((trial.ended_at or now) - began).total_seconds() if began else None
+
+
+def _latest(store: ExperimentStore, trial: Trial) -> float | None:
+    """The objective's newest value of a trial that goes on: its metric comes with its end."""
+    results = store.results(trial.experiment_id, trial.number)
+    return results[-1].objective if results else None
 
 
 def _short(row: TrialRow | None) -> dict[str, Any] | None:

@@ -21,6 +21,8 @@ Curves = dict[int, tuple[list[Any], list[Any]]]
 """By trial: where its points lie, and their values."""
 _MOST_PARAMETERS = {"parallel": 12, "slice": 4, "contour": 2}
 """Shown without a choice, the most important first: more would not be readable."""
+_MOST_CHOSEN = {"parallel": 24, "slice": 8, "contour": 3}
+"""Shown by choice: contours have a panel for each pair, which take the server seconds and a browser longer."""
 _MARKED = 2000
 """Points that a browser still draws quickly with a mark on each."""
 _LABELLED = 300
@@ -48,7 +50,8 @@ def figure(
     """One plot: ``data`` and ``layout`` for plotly; ``empty`` says what is missing where there is nothing.
 
     ``parameters``: short names to show (``parallel``, ``slice``, ``contour``); ``trials``: only these
-    (``intermediate``). Raises NotFoundError for an unknown name.
+    (``intermediate``). Parameters that are too many for the plot are left out, ``left_out`` counts them.
+    Raises NotFoundError for an unknown name.
     """
     experiment = store.experiment(experiment_id)
     if name == "intermediate":
@@ -73,13 +76,14 @@ def _by_optuna(
     weights = _importances(study)
     if len(study.trials) < 2 or not weights:
         return _nothing("two")
-    chosen = [p for p in parameters if p in weights] or list(weights)[: _MOST_PARAMETERS.get(name)]
+    wanted = [p for p in dict.fromkeys(parameters) if p in weights]
+    chosen = wanted[: _MOST_CHOSEN.get(name)] or list(weights)[: _MOST_PARAMETERS.get(name)]
     if name == "contour" and len(chosen) < 2:
         chosen += [p for p in weights if p not in chosen][: 2 - len(chosen)]
     if name == "contour" and len(chosen) < 2:
         return _nothing("two")
     drawn = parallel(study, chosen) if name == "parallel" else _json(_BY_OPTUNA[name](study, chosen))
-    return {**drawn, "parameters": list(weights)}
+    return {**drawn, "parameters": list(weights), "left_out": max(0, len(wanted) - len(chosen))}
 
 
 def _importances(study: Any) -> dict[str, float]:

@@ -6,13 +6,18 @@ Optuna's makes one trace a trial, which is slow for a thousand.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
 _COLOURS = ("#3b6fb6", "#5b6fd0", "#8561c5", "#a855b5", "#c9479a", "#dd4a6f", "#e5603f", "#e07b00")
 """From low metrics to high ones; each is readable on white and on black."""
+_FEWEST = 3
+"""Trials of one colour: a legend with a line for each trial can't be read."""
 _LABEL = 22
+_BEYOND = 1.035
+"""Where an axis's end is written: above the box of a range that reaches it."""
 
 
 def parallel(study: Any, parameters: Sequence[str]) -> dict[str, Any]:
@@ -26,7 +31,7 @@ def parallel(study: Any, parameters: Sequence[str]) -> dict[str, Any]:
     )
     axes = [_numbers("objective", [t.value for t in trials])]
     axes += [_axis(name, trials) for name in parameters]
-    share = max(1, math.ceil(len(trials) / len(_COLOURS)))
+    share = max(_FEWEST, math.ceil(len(trials) / len(_COLOURS)))
     data = []
     for index, begin in enumerate(range(0, len(trials), share)):
         group = range(begin, min(begin + share, len(trials)))
@@ -57,9 +62,7 @@ def _axis(name: str, trials: Sequence[Any]) -> dict[str, Any]:
     distribution = trials[0].distributions[name] if trials else None
     if not isinstance(distribution, CategoricalDistribution):
         return _numbers(name, values, log=bool(getattr(distribution, "log", False)))
-    options = sorted(
-        set(values), key=lambda v: (isinstance(v, str), str(v) if isinstance(v, str) else v or 0)
-    )
+    options = sorted(set(values), key=_order)
     step = 1 / max(1, len(options) - 1)
     places = [options.index(v) * step for v in values]
     return {
@@ -69,6 +72,16 @@ def _axis(name: str, trials: Sequence[Any]) -> dict[str, Any]:
         "high": options[-1] if options else "",
         "scale": {"options": options},
     }
+
+
+def _order(option: Any) -> tuple[int, list[float], str]:
+    """Numbers by size, then lists of numbers (texts here) by theirs, then other texts."""
+    if not isinstance(option, str):
+        return 0, [float(option or 0)], ""
+    try:
+        return 1, [float(number) for number in json.loads(option)], ""
+    except (TypeError, ValueError):
+        return 2, [], option
 
 
 def _numbers(name: str, values: Sequence[float], *, log: bool = False) -> dict[str, Any]:
@@ -113,8 +126,8 @@ def _lines(
 def _ends(place: int, axis: dict[str, Any]) -> list[dict[str, Any]]:
     common = {"x": place, "showarrow": False}
     return [
-        {**common, "y": 1.05, "text": _short(str(axis["high"]))},
-        {**common, "y": -0.05, "text": _short(str(axis["low"]))},
+        {**common, "y": _BEYOND, "yanchor": "bottom", "text": _short(str(axis["high"]))},
+        {**common, "y": 1 - _BEYOND, "yanchor": "top", "text": _short(str(axis["low"]))},
     ]
 
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from include.errors import ConfigError, NotFoundError
 from include.experiments.chain_plan import plan_of
 from include.experiments.plan import Plan
 from include.experiments.report import days_of_trials, json_ready
+from include.pages.experiments import seconds_of
 from include.store import SEARCHES, Event, ExperimentStore, RecordedResult, Step, Trial
 
 
-def trial_page(store: ExperimentStore, experiment_id: str, number: int) -> dict[str, Any]:
-    """Everything about a trial of a search, or about a single job (``diff`` None). Raises NotFoundError."""
+def trial_page(store: ExperimentStore, experiment_id: str, number: int, now: datetime) -> dict[str, Any]:
+    """Everything about a trial of a search, or about a single job (``diff`` None). Raises NotFoundError.
+
+    ``seconds``: how long it took, or has taken until now.
+    """
     experiment = store.experiment(experiment_id)
     trial = store.trial(experiment_id, number)
     steps = store.steps(experiment_id, number)
@@ -37,6 +42,7 @@ def trial_page(store: ExperimentStore, experiment_id: str, number: int) -> dict[
             "submitted_at": trial.submitted_at,
             "started_at": trial.started_at,
             "ended_at": trial.ended_at,
+            "seconds": seconds_of(trial, now),
             "task": {
                 "dag_id": trial.task.dag_id,
                 "run_id": trial.task.run_id,
@@ -130,7 +136,6 @@ def _job(step: Step) -> dict[str, Any]:
         "submitted_at": step.submitted_at,
         "started_at": step.started_at,
         "ended_at": step.ended_at,
-        "worker_seconds": step.worker_seconds,
         "payload": step.payload,
     }
 

@@ -1,4 +1,4 @@
-"""The part of the store that tells cheaply whether something changed, and counts trials of many experiments."""
+"""The part of the store that a page asks: what changed, what people did, how many trials many experiments have."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from sqlalchemy.engine import Connection
 from include.store import schema
 from include.store.database import reads
 from include.store.part import StorePart
-from include.store.rows import no_experiment
+from include.store.records import Event
+from include.store.rows import event_of, no_experiment
+from include.store.trials import CANCELLED, UNUSED
 
 Tally = tuple[str, int, float | None, float | None]
 """A state, how many trials are in it, their lowest and highest metric."""
@@ -40,6 +42,25 @@ class Changes(StorePart):
             .where(step.experiment_id == experiment_id)
         )
         return last, int(connection.scalar(counted) or 0)
+
+    @reads
+    def happenings(self, connection: Connection, experiment_id: str, most: int) -> list[Event]:
+        """What was done to an experiment as a whole, and trials that were cancelled, newest first.
+
+        Tasks that ended without a trial are left out: a lowered maximum makes hundreds of them.
+        """
+        event = schema.event.c
+        query = (
+            sa.select(schema.event)
+            .where(
+                event.experiment_id == experiment_id,
+                sa.or_(event.trial.is_(None), event.kind == CANCELLED),
+                event.kind != UNUSED,
+            )
+            .order_by(event.id.desc())
+            .limit(most)
+        )
+        return [event_of(row) for row in connection.execute(query).mappings()]
 
     @reads
     def trial_tallies(

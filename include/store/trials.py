@@ -31,7 +31,8 @@ from include.store.rows import (
 )
 from include.store.values import clean_text, plain_json
 
-UNUSED = "unused"  # a task that ended without a trial
+UNUSED, CANCELLED = "unused", "cancelled"
+"""Events: a task ended without a trial; a trial was stopped."""
 _EVENT_OF = {
     TrialState.WAITING: "waiting",
     TrialState.SUBMITTED: "submitted",
@@ -39,7 +40,7 @@ _EVENT_OF = {
     TrialState.SUCCEEDED: "told",
     TrialState.EARLY_STOPPED: "early_stopped",
     TrialState.FAILED: "failed",
-    TrialState.CANCELLED: "cancelled",
+    TrialState.CANCELLED: CANCELLED,
 }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from include.experiments.chain_plan import ChainPlan
 from include.experiments.plan import Plan
+from include.names import StepId
 from include.search.trial import TrialState
 from include.store import (
     DayState,
@@ -21,6 +22,7 @@ from include.store import (
     Origin,
     RunKey,
     StepState,
+    TaskKey,
     schema,
 )
 
@@ -68,6 +70,21 @@ def add_finetune_search(
     """
     plan = replace(ChainPlan.load(MODEL), checkpoint="oss://sandbox-bucket/movielens/first/model.ckpt-10")
     return _add(store, plan, name, trials, evaluations, dag_id, "job failed: OOM", None)
+
+
+def add_running(store: ExperimentStore, name: str, number: int) -> None:
+    """One more trial of a search, the next by number, whose job runs."""
+    task = TaskKey("begin_search_movielens", f"run-{name}", "trial", number)
+    asked = {"task": task, "task_max_tries": 3, "parameters": {"a": 1}, "seen": number}
+    store.record_ask(name, expected_asks=number, **asked)
+    step = StepId(name, number)
+    store.intend_step(
+        step, submission_key=f"{name}-{number}", payload={}, model_dir=f"oss://b/{name}_{number}"
+    )
+    store.record_job(step, f"job-{name}-{number}")
+    store.step_running(step)
+    for state in (TrialState.SUBMITTED, TrialState.RUNNING):
+        store.move_trial(name, number, epoch=0, to=state)
 
 
 def _add(

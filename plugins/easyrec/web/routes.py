@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from easyrec.discovery import adoption_dag
-from easyrec.web.access import Readable, Store, TheirRights
+from easyrec.discovery import adoption_dag, models_dir
+from easyrec.web.access import Airflow, Readable, Store, TheirRights
 from easyrec.web.recent import Recent
-from include.errors import NotFoundError
+from include.daily.plan import FinetunePlan
+from include.errors import EasyRecAutoMLError, NotFoundError
 from include.experiments.closing import report_of_store
 from include.experiments.report import to_html
 from include.pages import changes, experiments, figures, runs
 from include.pages import days as day_views
 from include.pages import trials as trial_views
+from include.ports import Workflow
 from include.search.trial import TrialState
-from include.store import TaskKey
+from include.store import SEARCHES, Experiment, ExperimentStore, TaskKey
 
 router = APIRouter(tags=["read"])
 _drawn = Recent[dict[str, Any]](32)
 """Plots of the newest versions: several people look at one search."""
+_pools = Recent[str](1000)
+"""By experiment: it is asked for every two seconds, and never changes."""
 
 
 def _now() -> datetime:
@@ -43,17 +47,32 @@ def version_of_all(store: Store, rights: TheirRights) -> dict[str, str]:  # noqa
 
 
 @router.get("/experiments/{experiment}/version")
-def version(found: Readable, store: Store) -> dict[str, str]:
-    """Changes when the experiment does: cheap, for polling."""
-    return {"version": changes.version(store, found.id)}
+def version(found: Readable, store: Store, airflow: Airflow) -> dict[str, str]:
+    """Changes when the experiment or its pool does: cheap, for polling."""
+    return {"version": _version(found, store, airflow)}
+
+
+def _version(found: Experiment, store: ExperimentStore, airflow: Workflow) -> str:
+    """People change pools in Airflow's own pages, which leaves no trace in the store."""
+    seen = changes.version(store, found.id)
+    if found.kind not in SEARCHES:
+        return seen
+    pool = _pools.get((store.uuid, found.id), lambda: experiments.pool_of(found))
+    return f"{seen}-{airflow.pool_slots(pool)}"
 
 
 @router.get("/experiments/{experiment}")
-def overview(found: Readable, store: Store, rights: TheirRights) -> dict[str, Any]:
-    """State, limits, progress, best, compute used and saved."""
-    seen = changes.version(store, found.id)  # before the rest: what comes meanwhile is asked for again
-    data = experiments.overview(store, found.id, _now())
+def overview(found: Readable, store: Store, airflow: Airflow, rights: TheirRights) -> dict[str, Any]:
+    """State, limits, progress, best, training time used and saved."""
+    seen = _version(found, store, airflow)  # before the rest: what comes meanwhile is asked for again
+    data = experiments.overview(store, found.id, _now(), airflow.pool_slots)
     return {"version": seen, "may_change": rights.may_change(found.dag_id), **data}
+
+
+@router.get("/experiments/{experiment}/happenings")
+def happenings(found: Readable, store: Store) -> dict[str, Any]:
+    """Who changed what and when, newest first."""
+    return {"happenings": experiments.happenings(store, found.id)}
 
 
 @router.get("/experiments/{experiment}/files")
@@ -78,7 +97,8 @@ def plot(
 ) -> dict[str, Any]:
     """A plotly figure: best, intermediate, parallel, importance, slice, contour or timeline.
 
-    ``trials``: their numbers, with commas (``intermediate`` only). ``parameter``: may be given several times.
+    ``trials``: their numbers, with commas (``intermediate`` only). ``parameter``: may be given several times;
+    what is too much for one plot is left out, and ``left_out`` says how many.
     """
     numbers = [int(n) for n in trials.split(",") if n]
     version = changes.version(store, found.id)
@@ -87,13 +107,14 @@ def plot(
     def draw() -> dict[str, Any]:
         return figures.figure(store, found.id, name, parameters=parameter, trials=numbers, now=_now())
 
-    return _drawn.get(key, draw)
+    # The timeline's jobs that run go on until now: no version tells that.
+    return draw() if name == "timeline" else _drawn.get(key, draw)
 
 
 @router.get("/experiments/{experiment}/trials/{number}")
 def trial(found: Readable, store: Store, number: int, rights: TheirRights) -> dict[str, Any]:
     """One trial: curves, parameters, config diff, jobs, events."""
-    data = trial_views.trial_page(store, found.id, number)
+    data = trial_views.trial_page(store, found.id, number, _now())
     may_change = rights.may_change(found.dag_id)
     fit = (
         found.kind == "finetune" and data["state"] == TrialState.SUCCEEDED.value and bool(data["parameters"])
@@ -119,7 +140,15 @@ def summary_html(found: Readable, store: Store) -> Response:
 def days(model: str, store: Store, rights: TheirRights, chain: str | None = None) -> dict[str, Any]:
     """The finetune calendar of a model: the current chain, or the one asked for."""
     rights.check_read_one_of(day_views.dags_of(store, model))
-    return day_views.calendar(store, model, _now(), chain)
+    return day_views.calendar(store, model, _now(), chain, due=_last_due(model))
+
+
+def _last_due(model: str) -> date | None:
+    """The last date whose day should have begun; None for a folder that is gone or can't be read."""
+    try:
+        return day_views.last_due(FinetunePlan.load(models_dir() / model).finetune, _now())
+    except EasyRecAutoMLError:  # the DAG's page tells what is wrong with it
+        return None
 
 
 @router.get("/models")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from include.store import ExperimentStore
+from tests.support.searches import add_search
 
 
 @pytest.fixture
@@ -16,3 +17,8 @@ def store(empty_store: Path, tmp_path: Path) -> Iterator[ExperimentStore]:
     shutil.copy(empty_store, tmp_path / "store.db")
     with ExperimentStore.open(f"sqlite:///{tmp_path}/store.db") as opened:
         yield opened
+
+
+@pytest.fixture
+def search(store: ExperimentStore) -> str:
+    return add_search(store).id
