@@ -72,19 +72,34 @@ def add_finetune_search(
     return _add(store, plan, name, trials, evaluations, dag_id, "job failed: OOM", None)
 
 
-def add_running(store: ExperimentStore, name: str, number: int) -> None:
-    """One more trial of a search, the next by number, whose job runs."""
+def add_waiting(
+    store: ExperimentStore, name: str, number: int, parameters: dict[str, Any] | None = None, **asked: Any
+) -> None:
+    """One more trial of a search, the next by number, that waits for its job."""
     task = TaskKey("begin_search_movielens", f"run-{name}", "trial", number)
-    asked = {"task": task, "task_max_tries": 3, "parameters": {"a": 1}, "seen": number}
-    store.record_ask(name, expected_asks=number, **asked)
+    asked = {"task": task, "task_max_tries": 3, "seen": number, **asked}
+    given = {"a": 1} if parameters is None else parameters
+    store.record_ask(name, expected_asks=number, parameters=given, **asked)
+
+
+def add_running(
+    store: ExperimentStore,
+    name: str,
+    number: int,
+    *,
+    job_id: str = "",
+    payload: dict[str, Any] | None = None,
+) -> StepId:
+    """One more trial of a search, the next by number, whose job runs."""
+    add_waiting(store, name, number)
     step = StepId(name, number)
-    store.intend_step(
-        step, submission_key=f"{name}-{number}", payload={}, model_dir=f"oss://b/{name}_{number}"
-    )
-    store.record_job(step, f"job-{name}-{number}")
+    key, folder = f"{name}-{number}", f"oss://b/{name}_{number}"
+    store.intend_step(step, submission_key=key, payload=payload or {"cmd": "train"}, model_dir=folder)
+    store.record_job(step, job_id or f"job-{name}-{number}")
     store.step_running(step)
     for state in (TrialState.SUBMITTED, TrialState.RUNNING):
         store.move_trial(name, number, epoch=0, to=state)
+    return step
 
 
 def _add(
@@ -249,3 +264,31 @@ def add_days(
             store.end_day(trained.id, DayState.GATE_FAILED, "auc_is_like 0.5 is below 0.55")
         else:
             store.promote_day(trained.id, by="test")
+
+
+def add_many_days(store: ExperimentStore, model: str, *, first: date, count: int) -> None:
+    """A chain of so many days that were all promoted."""
+    origin = Origin("oss://sandbox-bucket/other/model.ckpt-10", "oss://sandbox-bucket/other/c", (0.0001,))
+    chain = store.open_chain(model, origin=origin, by="ann")
+    for number in range(count):
+        bizdate = first + timedelta(days=number)
+        folder = f"oss://sandbox-bucket/other/{bizdate:%Y%m%d}_model"
+        day = store.begin_day(
+            chain.id,
+            bizdate,
+            run=RunKey(f"daily_finetune_{model}", f"scheduled__{bizdate}"),
+            task_max_tries=3,
+            checkpoint_in=origin.checkpoint,
+            model_dir=folder,
+        )
+        metric = 0.7 + 0.02 * math.sin(number / 9)
+        store.record_training(
+            day.id,
+            model_dir=folder,
+            checkpoint_in=origin.checkpoint,
+            checkpoint_out=f"{folder}/model.ckpt-10",
+            global_step=10,
+            metric=metric,
+            metrics={"auc_is_like": metric},
+        )
+        store.promote_day(day.id, by="test")

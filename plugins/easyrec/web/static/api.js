@@ -34,7 +34,9 @@ async function read(answer) {
   const body = await answer.json().catch(() => ({}));
   if (answer.ok) return body;
   const detail = typeof body.detail === "string" ? body.detail : JSON.stringify(body.detail ?? answer.statusText);
-  throw new ApiError(answer.status, detail, body.hint ?? "");
+  const hint = body.hint ?? "";
+  const tail = ` (${hint})`; // the hint is shown on its own
+  throw new ApiError(answer.status, hint && detail.endsWith(tail) ? detail.slice(0, -tail.length) : detail, hint);
 }
 
 export const part = encodeURIComponent;

@@ -1,5 +1,6 @@
 // Numbers, durations and times as people read them.
-import { language, t } from "./i18n.js";
+import { h } from "./dom.js";
+import { language, said, t } from "./i18n.js";
 
 export function number(value) {
   if (value === null || value === undefined) return "–";
@@ -14,6 +15,15 @@ export function text(value) {
   if (value === null || value === undefined) return "–";
   if (typeof value === "number") return Number.isInteger(value) ? String(value) : String(+value.toPrecision(6));
   return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+// All digits, for a title: what is shown is rounded.
+export const exact = (value) => (value === null || value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value));
+
+// What the core says; where it was translated, its own words are in the title.
+export function spoken(words) {
+  const shown = said(words ?? "");
+  return shown === (words ?? "") ? shown : h("span", { title: words }, shown);
 }
 
 export function duration(seconds) {
