@@ -39,6 +39,8 @@ class Site:
 
     airflow: LocalAirflow
     store: ExperimentStore
+    endpoints: Endpoints
+    """Of the sandbox."""
     _tokens: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -92,13 +94,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             store = ExperimentStore.open(f"sqlite:///{airflow.home / 'easyrec_automl.db'}")
             _fill(store, sandbox, endpoints)
             airflow.wait_for_api()
-            yield Site(airflow, store)
+            yield Site(airflow, store, endpoints)
         finally:
             airflow.stop_all()
 
 
 def _fill(store: ExperimentStore, sandbox: Sandbox, endpoints: Endpoints) -> None:
-    add_search(store, SMALL, failure=f"job failed: {MARKUP}", first_job=_submitted(store, endpoints))
+    add_search(store, SMALL, failure=f"job failed: {MARKUP}", first_job=submitted(store, endpoints, 1))
     add_search(store, LARGE, trials=1000, evaluations=20, state=ExperimentState.FINISHED)
     add_search(store, HIDDEN_SEARCH, dag_id=HIDDEN_DAG)
     add_finetune_search(store, FINETUNE)
@@ -111,11 +113,11 @@ def _fill(store: ExperimentStore, sandbox: Sandbox, endpoints: Endpoints) -> Non
     sandbox.buckets.write(endpoints.bucket, key, EVENTS)
 
 
-def _submitted(store: ExperimentStore, endpoints: Endpoints) -> str:
-    """Id of a real job of the sandbox."""
+def submitted(store: ExperimentStore, endpoints: Endpoints, key: int) -> str:
+    """Id of a real job of the sandbox, which goes on until it is stopped."""
     jobs = MaxComputeJobs(maxcompute_credentials(endpoints))
     payload = Plan.load(MODEL).render_trial(StepId(SMALL, 0), {}).payload
-    return jobs.submit(payload, submission_key="4d1c2f6e-0000-4000-8000-000000000001", store_uuid=store.uuid)
+    return jobs.submit(payload, submission_key=f"4d1c2f6e-0000-4000-8000-{key:012}", store_uuid=store.uuid)
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from playwright.sync_api import expect
 
+from include.adapters.maxcompute import MaxComputeJobs
+from include.experiments.chain_plan import plan_of
+from include.experiments.services import Services
+from include.experiments.trial_watcher import TrialWatcher
+from include.ports import JobState
 from include.search.trial import TrialState
-from include.store import ExperimentState, TaskKey
-from tests.support.searches import add_search
-from tests.web.conftest import FINETUNE, SMALL
+from include.store import ExperimentState
+from tests.support.fakes import MemoryObjects, MemoryTables
+from tests.support.sandboxed import maxcompute_credentials
+from tests.support.searches import add_running, add_search, add_waiting
+from tests.web.conftest import FINETUNE, SMALL, submitted
 
 pytestmark = [pytest.mark.airflow]
 
@@ -32,8 +41,7 @@ def search(site, request):
     """A running search of its own, with a trial that waits for its job."""
     name = f"movielens-{abs(hash(request.node.name)) % 2**24 + 2**28:08x}"
     add_search(site.store, name, trials=4)
-    task = TaskKey("begin_search_movielens", f"run-{name}", "trial", 4)
-    site.store.record_ask(name, expected_asks=4, task=task, task_max_tries=3, parameters={"a": 1}, seen=4)
+    add_waiting(site.store, name, 4)
     return name
 
 
@@ -144,18 +152,100 @@ def test_a_number_is_set_by_the_enter_key(site, visit, search):
     expect(page.get_by_text("5 of 5 trials begun")).to_be_visible()
 
 
-def test_a_running_trial_is_stopped_and_an_ended_one_cloned_with_changes(site, visit, search):
-    page = visit().open(f"/experiments/{search}/trials/4")
+def test_the_concurrency_is_changed_here_and_followed_when_airflow_changes_it(site, visit, search):
+    page = visit().open(f"/experiments/{search}")
+    page.get_by_label("Concurrency", exact=True).fill("3")
+    page.get_by_role("button", name="Set: Concurrency").click()
+    expect(page.get_by_text("movielens_trials has 3 slots")).to_be_visible()
+    expect(page.get_by_text("3 movielens_trials")).to_be_visible()
+    expect(page.get_by_text("config.yml says 4")).to_be_visible()
+    assert last_event(site, search, "concurrency_changed").by == "admin"
+
+    pool = "/pools/movielens_trials"
+    body = {"pool": "movielens_trials", "slots": 4, "include_deferred": True}
+    assert site.airflow.api("GET", pool)["slots"] == 3
+    site.airflow.api("PATCH", f"{pool}?update_mask=slots", body)
+    expect(page.get_by_text("4 movielens_trials")).to_be_visible()
+    expect(page.get_by_text("config.yml says")).to_have_count(0)
+
+
+def test_a_trial_with_a_job_is_stopped_by_a_button_and_its_job_with_it(site, visit, search):
+    store, job = site.store, submitted(site.store, site.endpoints, 2)
+    add_running(store, search, 5, job_id=job)
+    page = visit().open(f"/experiments/{search}/trials/5")
     page.get_by_role("button", name="Stop this trial").click()
     page.get_by_role("button", name="Yes").click()
     expect(page.get_by_text("cancelled", exact=True).first).to_be_visible()
+    expect(page.get_by_text("stopped by admin").first).to_be_visible()
 
-    page.goto(f"{site.url}/experiments/{search}/trials/0")
+    jobs = MaxComputeJobs(maxcompute_credentials(site.endpoints))
+    watched_once_more(store, jobs, search, 5)  # as its trigger does within seconds
+    assert jobs.status(job).state is JobState.CANCELLED
+    page.get_by_text("Jobs", exact=True).click()
+    expect(page.get_by_text("stopped", exact=True)).to_be_visible()
+
+
+def watched_once_more(store, jobs, search: str, number: int) -> None:
+    services = Services(store, jobs, MemoryObjects(), MemoryTables({}), lambda _: None, lambda _: None)
+    plan = plan_of(store.experiment(search).snapshot)
+    TrialWatcher(services, plan, experiment=search, trial=number, epoch=0).poll()
+
+
+def test_two_clicks_start_one_run(visit, search):
+    page = visit().open(f"/experiments/{search}")
+    page.get_by_label("More trials", exact=True).fill("2")
+    held = []
+    page.route("**/extend", lambda route: held.append(route))  # no answer yet
+    page.get_by_role("button", name="Start: More trials").dblclick()
+    expect(page.locator("fieldset[aria-busy=true]")).to_be_visible()
+    assert len(held) == 1
+    held[0].continue_()
+    expect(page.get_by_text("Airflow has no DAG")).to_be_visible()
+    expect(page.locator("fieldset[aria-busy=true]")).to_have_count(0)
+    expect(page.get_by_label("More trials", exact=True)).to_have_value("2")
+
+
+def test_a_retry_of_all_failed_trials_says_how_many_and_asks(site, visit, search):
+    page = visit().open(f"/experiments/{search}")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/retry" in request.url else None)
+    page.get_by_role("button", name="Retry all failed trials").click()
+    expect(page.get_by_role("dialog").get_by_text("Start 1 new trial(s)")).to_be_visible()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    assert asked == []
+
+    none = add_search(site.store, f"{search}0", trials=1).id
+    page.goto(f"{site.url}/experiments/{none}")
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    expect(page.get_by_role("button", name="Retry all failed trials")).to_have_count(0)
+
+
+def test_what_was_typed_stays_until_it_is_accepted(visit, search):
+    page = visit().open(f"/experiments/{search}/trials/0")
     page.get_by_role("button", name="Clone with changes").click()
-    area = page.get_by_role("textbox", name="Clone with changes")
-    area.fill(area.input_value().replace('"data_config.batch_size": ', '"data_config.batch_size": -'))
-    page.get_by_role("button", name="Start").click()
-    expect(page.get_by_text("was not cloned")).to_be_visible()
+    dialog = page.get_by_role("dialog")
+    area = dialog.get_by_role("textbox", name="Clone with changes")
+    given = json.loads(area.input_value())
+    (first, *_), rest = given, dict(list(given.items())[1:])
+    for typed, answer in (
+        ("{", "This is no JSON"),
+        ("null", "Parameters are a JSON object"),
+        (json.dumps(rest), f"these are missing: {first}"),
+        (json.dumps({**given, "data_config.batch_size": -1}), "was not cloned"),
+    ):
+        area.fill(typed)
+        dialog.get_by_role("button", name="Start").click()
+        expect(dialog.get_by_text(answer)).to_be_visible()
+        expect(area).to_have_value(typed)
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(dialog).to_have_count(0)
+
+
+def test_own_parameters_begin_with_those_of_the_best_trial(site, visit, search):
+    page = visit().open(f"/experiments/{search}")
+    page.get_by_role("button", name="Add trials with own parameters").click()
+    given = json.loads(page.get_by_role("textbox", name="Add trials").input_value())
+    assert given == [site.json(f"/api/experiments/{search}")["best"]["parameters"]]
 
 
 def test_whoever_may_only_read_sees_no_buttons(visit, search):
