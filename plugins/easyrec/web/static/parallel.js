@@ -154,6 +154,7 @@ export class Parallel {
 
   // The axis below the mouse and the place on it; with ``index`` on that axis, wherever the mouse is.
   pointed(event, index = null, near = NEAR) {
+    if (!this.plot._fullLayout) return null; // not drawn yet
     const { xaxis, yaxis } = this.plot._fullLayout;
     const box = this.plot.getBoundingClientRect();
     const across = event.clientX - box.left - xaxis._offset;

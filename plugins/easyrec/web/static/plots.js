@@ -1,7 +1,7 @@
 // Figures by plotly, which is served from its own pip package and loaded when the first one is shown.
 import { ApiError, root } from "./api.js";
 import { h, replace } from "./dom.js";
-import { word } from "./i18n.js";
+import { language, texts, word } from "./i18n.js";
 import { isDark } from "./theme.js";
 
 const NARROW = 640;
@@ -63,12 +63,25 @@ function styled(layout, narrow) {
   };
 }
 
+const CONFIG = { responsive: true, displaylogo: false, locale: language, locales: { [language]: { dictionary: texts("plotly.") } } };
+
 export async function draw(element, figure) {
   const plotly = await load();
+  for (const old of drawn.keys()) if (old !== element && !old.isConnected) forget(old);
   if (!drawn.has(element)) replace(element);
   drawn.set(element, figure);
   const narrow = element.clientWidth < NARROW;
-  await plotly.react(element, figure.data.map(translated), styled(figure.layout ?? {}, narrow), { responsive: true, displaylogo: false });
+  await plotly.react(element, figure.data.map(translated), styled(figure.layout ?? {}, narrow), CONFIG);
+}
+
+// Something else in a figure's place.
+export function instead(element, ...children) {
+  forget(element);
+  replace(element, children);
+}
+
+function forget(element) {
+  if (drawn.delete(element)) window.Plotly.purge(element);
 }
 
 // Other shapes over a figure that is drawn, without drawing the rest.
@@ -78,8 +91,5 @@ export async function mark(element, shapes) {
 
 // In the other colours, after the theme changed.
 export function redraw() {
-  for (const [element, figure] of drawn) {
-    if (element.isConnected) draw(element, figure);
-    else drawn.delete(element);
-  }
+  for (const [element, figure] of drawn) if (element.isConnected) draw(element, figure);
 }

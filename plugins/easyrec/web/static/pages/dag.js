@@ -1,26 +1,44 @@
-// From a DAG, or one of its runs, to what belongs to it.
+// From a DAG, or one of its runs, to what belongs to it, as soon as there is something.
 import { experimentPath, get, part, root } from "../api.js";
 import { h, replace } from "../dom.js";
 import { t } from "../i18n.js";
-import { empty, failed } from "../notices.js";
+import { follow } from "../live.js";
+import { empty, failed, loading } from "../notices.js";
 import { show as showList } from "./list.js";
 import { experimentLink } from "./pieces.js";
 
+const SEARCHES = /^(begin|finetune)_search_/;
+const OF_DAYS = /^(daily_finetune|promotion|adoption)_(.+)$/;
+
 export async function show(body, dag, run = null) {
-  if (run === null) {
-    const model = /^(daily_finetune|promotion)_(.+)$/.exec(dag)?.[2];
-    const { models } = await get("/models");
-    if (model && models.includes(model)) location.replace(`${root}/models/${part(model)}/days`);
-    else await showList(body, dag);
-    return;
+  if (run !== null) await followed(body, (place) => showRun(place, dag, run));
+  else if (OF_DAYS.test(dag)) await followed(body, (place) => showDays(place, OF_DAYS.exec(dag)[2]));
+  else await showList(body, SEARCHES.test(dag) ? dag : null);
+}
+
+async function followed(body, look) {
+  const [trouble, place] = [h("div"), h("div", {}, loading())];
+  replace(body, trouble, place);
+
+  async function refresh() {
+    const { version } = await get("/version");
+    await look(place);
+    return version;
   }
-  try {
-    const { experiments, model } = await get(`/dags/${part(dag)}/runs/${part(run)}`);
-    if (experiments.length === 1 && !model) location.replace(root + experimentPath(experiments[0]));
-    else if (model && !experiments.length) location.replace(`${root}/models/${part(model)}/days`);
-    else if (experiments.length) replace(body, h("ul", {}, experiments.map((id) => h("li", {}, experimentLink(id)))));
-    else replace(body, empty(t("run.empty"), t("run.empty.hint")));
-  } catch (error) {
-    replace(body, failed(error));
-  }
+
+  follow("/version", refresh, (error) => replace(trouble, error && failed(error)));
+}
+
+async function showDays(place, model) {
+  const { models } = await get("/models");
+  if (models.includes(model)) location.replace(`${root}/models/${part(model)}/days`);
+  else replace(place, empty(t("days.none"), t("days.none.hint", { model })));
+}
+
+async function showRun(place, dag, run) {
+  const { experiments, model } = await get(`/dags/${part(dag)}/runs/${part(run)}`);
+  if (experiments.length === 1 && !model) location.replace(root + experimentPath(experiments[0]));
+  else if (model && !experiments.length) location.replace(`${root}/models/${part(model)}/days`);
+  else if (experiments.length) replace(place, h("ul", {}, experiments.map((id) => h("li", {}, experimentLink(id)))));
+  else replace(place, empty(t("run.empty"), t("run.empty.hint")));
 }

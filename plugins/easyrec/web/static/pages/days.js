@@ -1,46 +1,62 @@
 // A model's daily finetune: one square a day, the chain's curve, what serves.
-import { airflow, experimentPath, get, part, root } from "../api.js";
+import { experimentPath, get, part, root } from "../api.js";
 import { h, replace } from "../dom.js";
-import { duration, number, text, time } from "../format.js";
-import { language, t } from "../i18n.js";
-import { outside } from "../links.js";
+import { duration, exact, number, spoken, text, time } from "../format.js";
+import { language, said, t } from "../i18n.js";
 import { follow } from "../live.js";
-import { failed } from "../notices.js";
+import { failed, loading } from "../notices.js";
 import { draw } from "../plots.js";
-import { badge, scroll } from "./pieces.js";
+import { steady } from "../steady.js";
+import { badge, runLink, scroll } from "./pieces.js";
 
 const WEEKS = 14; // so many days have a mark each
 
 export async function show(body, model) {
   document.title = t("nav.days", { model });
   const path = `/models/${part(model)}/days`;
-  const [trouble, head, grid, detail] = [h("div"), h("div"), h("div"), h("div", { role: "status" })];
+  const [trouble, head, grid, detail] = [h("div"), h("div", {}, loading()), h("div"), h("div", { role: "status" })];
   const plot = h("div", { class: "plot" });
   const chooser = h("select", { "aria-label": t("days.chain") });
+  const rest = h("div", { hidden: true }, h("p", { class: "tools" }, t("days.chain"), chooser), grid, detail, h("h2", {}, t("days.curve")), plot);
   let data = null;
-  let chosen = null;
-  replace(body, h("h1", {}, t("nav.days", { model })), trouble, head, h("p", { class: "tools" }, t("days.chain"), chooser), grid, detail, h("h2", {}, t("days.curve")), plot);
+  let chain = null; // that a person chose; null: the current one, also when a new one begins
+  let chosen = null; // date
+  replace(body, h("h1", {}, t("nav.days", { model })), trouble, head, rest);
 
   function pick(date) {
     chosen = date;
-    const entry = data.days.find((d) => d.bizdate === date);
-    if (entry) replace(detail, dayDetail(entry));
+    showDetail();
+    detail.scrollIntoView({ block: "nearest" }); // a long chain pushes it below the window
+  }
+
+  function showDetail() {
+    const entry = data.days.find((d) => d.bizdate === chosen);
+    steady(detail, () => replace(detail, entry ? dayDetail(entry) : null));
   }
 
   async function refresh() {
-    const chain = chooser.value ? `?chain=${part(chooser.value)}` : "";
     const { version } = await get("/version");
-    data = await get(`${path}${chain}`);
-    if (chooser.options.length !== data.chains.length) replace(chooser, data.chains.toReversed().map((id) => h("option", { value: id, selected: id === data.chain.id }, id)));
-    replace(head, serving(data));
+    data = await get(chain ? `${path}?chain=${part(chain)}` : path);
+    const ids = data.chains.toReversed();
+    if (chooser.options.length !== ids.length) replace(chooser, ids.map((id) => h("option", { value: id }, id)));
+    chooser.value = data.chain.id;
+    replace(head, serving(data), overdue(data));
     replace(grid, calendar(data.days, pick));
-    if (chosen) pick(chosen);
+    rest.hidden = false;
+    showDetail();
     await draw(plot, curve(data.days));
     return version;
   }
 
   const again = follow("/version", refresh, (error) => replace(trouble, error && failed(error)));
-  chooser.addEventListener("change", () => again());
+  chooser.addEventListener("change", () => {
+    chain = chooser.value === data.chains.at(-1) ? null : chooser.value;
+    return again();
+  });
+}
+
+function overdue({ overdue: found }) {
+  return found && h("p", { class: "notice" }, t("days.overdue", found));
 }
 
 function serving({ serves, serves_age_hours, chain, adopted }) {
@@ -49,7 +65,7 @@ function serving({ serves, serves_age_hours, chain, adopted }) {
     : "";
   return h("dl", { class: "facts" },
     h("dt", {}, t("days.serves")),
-    h("dd", {}, serves ? [`${serves.bizdate} (${t("days.promotion", { number: serves.number })}, ${duration(serves_age_hours * 3600)}) `, h("code", {}, serves.checkpoint)] : t("days.nothing")),
+    h("dd", {}, serves ? [`${serves.bizdate} (${t("days.promotion", { number: serves.number })}, ${t("days.since", { age: duration(serves_age_hours * 3600) })}) `, h("code", {}, serves.checkpoint)] : t("days.nothing")),
     h("dt", {}, t("days.origin")), h("dd", {}, origin, h("code", {}, chain.checkpoint)),
     adopted ? [h("dt", {}, t("days.adopted")), h("dd", {},
       h("a", { href: `${root}${experimentPath(adopted.experiment)}/trials/${adopted.trial}` }, `${adopted.experiment} #${adopted.trial}`), ` (${[adopted.by, time(adopted.at), adopted.reason].filter(Boolean).join(", ")}) `,
@@ -60,30 +76,41 @@ function calendar(days, pick) {
   if (!days.length) return h("p", { class: "notice" }, t("days.empty"));
   const monday = new Date(Date.UTC(2024, 0, 1));
   const weekdays = [...Array(7).keys()].map((n) => new Date(+monday + n * 86400000).toLocaleDateString(language, { weekday: "short", timeZone: "UTC" }));
-  const first = (new Date(`${days[0].bizdate}T00:00:00Z`).getUTCDay() + 6) % 7;
   return h("div", { class: "calendar" },
     weekdays.map((name) => h("div", { class: "head" }, name)),
-    [...Array(first)].map(() => h("div")),
-    days.map((entry) => square(entry, pick)));
+    days.map((entry, index) => [...before(entry.bizdate, index), square(entry, pick)]));
 }
 
-function square({ bizdate, day }, pick) {
-  const state = day?.state ?? "HOLE";
+// The month's name and empty places up to its weekday, for the first day of a month and of all.
+function before(bizdate, index) {
+  const date = new Date(`${bizdate}T00:00:00Z`);
+  if (index && date.getUTCDate() !== 1) return [];
+  const month = date.toLocaleDateString(language, { year: "numeric", month: "long", timeZone: "UTC" });
+  return [h("h3", {}, month), ...[...Array((date.getUTCDay() + 6) % 7)].map(() => h("div"))];
+}
+
+function square({ bizdate, day, due }, pick) {
+  const state = day?.state ?? (due ? "DUE" : "HOLE");
   const marks = day ? [day.stale ? t("days.stale") : null, day.promotions.length ? `★${day.promotions.at(-1)}` : null].filter(Boolean).join(" ") : "";
-  return h("button", { type: "button", class: `day ${day ? "" : "hole"}`, onclick: () => pick(bizdate), title: day?.reason ?? "" },
+  return h("button", { type: "button", class: `day ${day ? "" : "hole"}`, onclick: () => pick(bizdate), title: day ? said(day.reason) : "" },
     h("div", {}, bizdate.slice(5), " ", h("span", { class: `badge ${state.toLowerCase()}` }, t(`state.${state}`))),
     h("div", { class: "soft" }, day?.metric === null || !day ? "" : number(day.metric), " ", marks));
 }
 
-function dayDetail({ bizdate, tries }) {
-  const rows = tries.map((d) => h("tr", {},
-    h("td", {}, d.repeat), h("td", {}, badge(d.state), d.stale ? ` ${t("days.stale")}` : ""), h("td", {}, h("span", { class: "reason", title: d.reason }, d.reason)),
-    h("td", { class: "number" }, number(d.metric)), h("td", {}, Object.entries(d.metrics).map(([tag, v]) => `${tag} ${number(v)}`).join(" · ")),
-    h("td", {}, duration(d.seconds)), h("td", {}, time(d.begun_at)),
-    h("td", {}, outside(`${airflow}/dags/${part(d.dag_id)}/runs/${part(d.run_id)}`, d.run_id)), h("td", {}, h("code", {}, d.checkpoint_out ?? "–"))));
-  const names = ["repeat", "state", "reason", "metric", "metrics", "duration", "begun", "run", "checkpoint"].map((n) => h("th", { scope: "col" }, t(`days.${n}`)));
-  return h("section", {}, h("h2", {}, bizdate),
-    tries.length ? scroll(bizdate, h("table", {}, h("thead", {}, h("tr", {}, names)), h("tbody", {}, rows))) : h("p", { class: "notice" }, t("days.hole.hint")));
+function dayDetail({ bizdate, tries, due }) {
+  const names = ["repeat", "state", "reason", "metric", "metrics", "duration", "begun", "run", "job", "checkpoint"].map((n) => h("th", { scope: "col" }, t(`days.${n}`)));
+  const table = () => scroll(bizdate, h("table", {}, h("thead", {}, h("tr", {}, names)), h("tbody", {}, tries.map(attempt))));
+  const none = () => h("p", { class: "notice" }, t(due ? "days.due.hint" : "days.hole.hint"));
+  return h("section", {}, h("h2", {}, bizdate), tries.length ? table() : none());
+}
+
+function attempt(d) {
+  const job = new URLSearchParams({ dag_id: d.dag_id, run_id: d.run_id, task_id: "train" });
+  return h("tr", {},
+    h("td", {}, d.repeat), h("td", {}, badge(d.state), d.stale ? ` ${t("days.stale")}` : ""), h("td", {}, h("span", { class: "reason", title: d.reason }, spoken(d.reason))),
+    h("td", { class: "number", title: exact(d.metric) }, number(d.metric)), h("td", {}, Object.entries(d.metrics).map(([tag, v]) => `${tag} ${number(v)}`).join(" · ")),
+    h("td", {}, duration(d.seconds)), h("td", {}, time(d.begun_at)), h("td", {}, runLink(d)),
+    h("td", {}, h("a", { href: `${root}/task?${job}` }, t("days.job.link"))), h("td", {}, h("code", {}, d.checkpoint_out ?? "–")));
 }
 
 function curve(days) {

@@ -49,6 +49,7 @@ export function plotsTab(path, again, shared) {
     const figure = await get(`${path}/plots/${asked}?${query}`);
     if (asked !== name) return; // another was chosen meanwhile
     if (figure.over) replace(hint, t(`plots.${asked}.${figure.over}.hint`));
+    if (figure.left_out) replace(hint, t(`plots.${asked}.hint`), " ", h("strong", {}, t("plots.left_out", { count: figure.left_out })));
     if (figure.parameters) offer(figure.parameters);
     if (figure.empty) {
       replace(place, empty(t("plots.empty"), t(`plots.empty.${figure.empty}`)));

@@ -1,17 +1,21 @@
-// State, limits, progress, best and baseline, compute, downloads.
+// State, progress, actions, limits, best and baseline, training time, what people did, downloads.
 import { airflow, part, root } from "../api.js";
 import { h, replace } from "../dom.js";
-import { duration, number, shortKey, text, time } from "../format.js";
+import { duration, exact, number, shortKey, spoken, text, time } from "../format.js";
 import { t } from "../i18n.js";
 import { outside } from "../links.js";
 import { loading } from "../notices.js";
 import { controls } from "./controls.js";
-import { badge, runLink, trialLink } from "./pieces.js";
+import { happenings } from "./happenings.js";
+import { badge, logLink, runLink, trialLink, valueList } from "./pieces.js";
+
+const TASKS = ["open_experiment", "close_experiment"];
 
 export function overviewTab(path, again) {
   const elapsed = h("dd");
-  const head = h("div");
+  const [head, body] = [h("div"), h("div")];
   const steer = controls(path, () => again());
+  const story = happenings(path, () => again());
   const element = h("div", {}, loading());
   let seen = null;
   let behind = 0;
@@ -26,39 +30,39 @@ export function overviewTab(path, again) {
   return {
     element,
     async update(data) {
-      if (!seen) replace(element, head, steer.element);
+      if (!seen) replace(element, head, steer.element, body, story.element);
       seen = data;
       behind = Date.now() - new Date(data.now); // this machine's clock need not be the server's
       tick();
-      replace(head, facts(data, elapsed, path));
+      replace(head, h("p", {}, badge(data.state), " ", spoken(data.reason)), progress(data));
       steer.update(data);
+      replace(body, facts(data, elapsed, path));
+      await story.update();
     },
   };
 }
 
 function facts(e, elapsed, path) {
   return [
-    h("p", {}, badge(e.state), " ", e.reason),
-    progress(e),
     h(
       "dl",
       { class: "facts" },
       fact("overview.model", e.model),
       fact("overview.elapsed", null, elapsed),
       fact("overview.max_trials", e.limits.max_trials ?? t("overview.unlimited")),
-      fact("overview.deadline", e.limits.deadline ? time(e.limits.deadline) : t("overview.unlimited")),
-      fact("overview.concurrency", poolLink(e.limits)),
+      e.ended_at ? null : fact("overview.deadline", e.limits.deadline ? time(e.limits.deadline) : t("overview.unlimited")),
+      fact("overview.concurrency", pool(e.limits)),
       fact("overview.used", duration(e.training_seconds)),
       fact("overview.saved", duration(e.saved_seconds)),
       fact("overview.objective", objective(e)),
       fact("overview.tuner", [e.tuner, e.assessor ? `, ${e.assessor}` : ""]),
       fact("overview.seed", e.seed),
       fact("overview.created", [time(e.created_at), " ", e.created_by]),
-      fact("overview.runs", e.runs.map(([dag_id, run_id]) => [runLink({ dag_id, run_id }), " "])),
+      fact("overview.runs", e.runs.map(runLine)),
       fact("overview.folder", h("code", {}, e.prefix)),
     ),
-    result(e, "best", path),
-    result(e, "baseline", path),
+    result(e, "best"),
+    result(e, "baseline"),
     h(
       "p",
       {},
@@ -73,14 +77,22 @@ function fact(label, value, element = null) {
   return [h("dt", {}, t(label)), element ?? h("dd", {}, value)];
 }
 
+// A DAG run, and the logs of the tasks that opened and closed the search there.
+function runLine([dag_id, run_id]) {
+  const run = { dag_id, run_id };
+  return h("div", { class: "tools" }, runLink(run), TASKS.map((task) => logLink(run, task, t(`overview.log.${task}`))));
+}
+
 function objective(e) {
   const parts = Object.entries(e.weights).map(([tag, weight]) => `${weight} · ${tag}`);
   return `${t(`overview.${e.optimize_mode}`)} ${parts.join(" + ")}`;
 }
 
-function poolLink(limits) {
-  const slots = limits.slots ?? "?";
-  return [`${slots} `, outside(`${airflow}/pools?name_pattern=${part(limits.pool)}`, limits.pool)];
+// What counts is the pool in Airflow, which anybody may have changed since.
+function pool({ pool: name, slots, planned_slots }) {
+  const shown = slots === null ? t("overview.no_pool") : slots === -1 ? t("overview.unlimited") : slots;
+  const differs = slots !== null && slots !== planned_slots ? h("span", { class: "hint" }, " ", t("overview.planned", { planned: planned_slots })) : null;
+  return [`${shown} `, outside(`${airflow}/pools?name_pattern=${part(name)}`, name), differs];
 }
 
 function progress(e) {
@@ -107,9 +119,10 @@ function result(e, which) {
   return h(
     "section",
     {},
-    h("h2", {}, t(`overview.${which}`), " ", trialLink(e.id, found.number), " ", number(found.metric)),
-    h("p", {}, Object.entries(found.metrics).map(([tag, value]) => `${tag} ${number(value)}`).join(" · ")),
-    h("dl", { class: "facts" }, keys.map((k) => [h("dt", { title: k }, shortKey(k, keys)), h("dd", {}, text(found.parameters[k]))])),
+    h("h2", {}, t(`overview.${which}`), " ", trialLink(e.id, found.number), " ", h("span", { title: exact(found.metric) }, number(found.metric))),
+    valueList(Object.entries(found.metrics).map(([tag, value]) => [tag, number(value), { all: exact(value) }])),
+    keys.length ? h("h3", {}, t("trial.parameters")) : null,
+    valueList(keys.map((key) => [shortKey(key, keys), text(found.parameters[key]), { title: key, all: exact(found.parameters[key]) }])),
     which === "best" && e.best_config ? h("p", {}, t("overview.best_config"), " ", h("code", {}, e.best_config)) : null,
   );
 }

@@ -1,13 +1,25 @@
-// From an Airflow task to its trial.
+// From an Airflow task to its trial, as soon as it has one.
 import { experimentPath, get, root } from "../api.js";
-import { replace } from "../dom.js";
-import { failed } from "../notices.js";
+import { h, replace } from "../dom.js";
+import { t } from "../i18n.js";
+import { follow } from "../live.js";
+import { empty, failed, loading } from "../notices.js";
 
 export async function show(body) {
-  try {
-    const { experiment, trial } = await get(`/task${location.search}`);
-    location.replace(`${root}${experimentPath(experiment)}/trials/${trial}${location.hash}`);
-  } catch (error) {
-    replace(body, failed(error));
+  const [trouble, place] = [h("div"), h("div", {}, loading())];
+  replace(body, trouble, place);
+
+  async function refresh() {
+    const { version } = await get("/version");
+    try {
+      const { experiment, trial } = await get(`/task${location.search}`);
+      location.replace(`${root}${experimentPath(experiment)}/trials/${trial}${location.hash}`);
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      replace(place, empty(t("task.empty"), t("task.empty.hint")));
+    }
+    return version;
   }
+
+  follow("/version", refresh, (error) => replace(trouble, error && failed(error)));
 }

@@ -1,14 +1,16 @@
 // One trial, live.
 import { airflow, experimentPath, get, part, post, root } from "../api.js";
 import { h, replace } from "../dom.js";
-import { duration, number, shortKey, text, time } from "../format.js";
+import { duration, exact, number, shortKey, spoken, text, time } from "../format.js";
 import { t, word } from "../i18n.js";
 import { outside } from "../links.js";
 import { follow } from "../live.js";
-import { empty, failed } from "../notices.js";
-import { draw } from "../plots.js";
+import { empty, failed, loading } from "../notices.js";
+import { draw, instead } from "../plots.js";
+import { steady } from "../steady.js";
 import { trialControls } from "./controls.js";
-import { badge, scroll } from "./pieces.js";
+import { story } from "./happenings.js";
+import { badge, latest, scroll } from "./pieces.js";
 
 // Plotly's colours come again after so many lines: then the lines look different.
 const COLOURS = 10;
@@ -17,15 +19,17 @@ const DASHES = ["solid", "dash", "dot", "dashdot"];
 export async function show(body, experiment, numeral) {
   const above = experimentPath(experiment);
   const path = `${above}/trials/${numeral}`;
-  const [trouble, said, answer] = [h("div"), h("div"), h("div", { role: "status" })];
+  const [trouble, said, answer] = [h("div"), h("div", {}, loading()), h("div", { role: "status" })];
+  const took = h("dd");
   const plot = h("div", { class: "plot" });
   const metric = h("select", { "aria-label": t("trial.metric") });
   const metrics = h("p", { class: "tools", hidden: true }, h("label", {}, t("trial.metric"), " ", metric), h("span", { class: "hint" }, t("trial.curves.days")));
-  const curves = h("section", {}, h("h2", {}, t("trial.curves")), metrics, plot);
+  const curves = h("section", { hidden: true }, h("h2", {}, t("trial.curves")), metrics, plot);
   const rest = h("div");
   const actions = trialControls(experiment, () => again());
   const heading = h("h1", {}, `${experiment} #${numeral}`);
   let again = () => {};
+  let clock = () => null; // seconds that the trial has taken until now
   let shown = []; // curves
   let wanted = false; // a LogView link, by Airflow's button of that name
   replace(
@@ -36,7 +40,8 @@ export async function show(body, experiment, numeral) {
 
   async function drawCurves() {
     if (!shown.length) {
-      replace(plot, empty(t("trial.no_results"), t("trial.no_results.hint")));
+      metrics.hidden = true;
+      instead(plot, empty(t("trial.no_results"), t("trial.no_results.hint")));
       return;
     }
     const tags = [...new Set(shown.flatMap((curve) => Object.keys(curve.values)))];
@@ -47,7 +52,7 @@ export async function show(body, experiment, numeral) {
     }
     await draw(plot, figure(shown, metric.value));
   }
-  metric.addEventListener("change", drawCurves);
+  metric.addEventListener("change", () => drawCurves().catch(() => again()));
 
   async function logview(event) {
     event.target.disabled = true;
@@ -67,7 +72,9 @@ export async function show(body, experiment, numeral) {
     const trial = await get(path);
     document.title = `${experiment} #${numeral}`;
     if (trial.is_search) replace(heading, h("a", { href: `${root}${above}#trials` }, experiment), ` #${numeral}`);
-    replace(said, summary(trial, path, logview));
+    clock = clockOf(trial);
+    tick();
+    replace(said, summary(trial, path, logview, took));
     actions.update(trial);
     if (wanted) {
       wanted = false;
@@ -75,39 +82,39 @@ export async function show(body, experiment, numeral) {
       if (button) button.click();
       else replace(answer, empty(t("trial.no_job"), t("trial.no_job.hint")));
     }
+    // Before the curves: they need the plot library, which may be slow or missing.
+    steady(rest, () => replace(rest, perDay(trial.days), parameters(trial), diff(trial.diff), jobs(trial.jobs), fold("story", false, story(trial.events))));
     shown = trial.curves;
+    curves.hidden = false;
     await drawCurves();
-    keepOpen(rest, () => replace(rest, perDay(trial.days), parameters(trial), diff(trial.diff), jobs(trial.jobs), story(trial.events)));
     return version;
   }
+
+  const tick = () => replace(took, duration(clock()));
+  setInterval(tick, 1000);
 
   if (location.hash === "#logview") wanted = true;
   again = follow(`${above}/version`, refresh, (error) => replace(trouble, error && failed(error)));
 }
 
-// What a person has unfolded stays so when the page is drawn anew.
-function keepOpen(place, drawAgain) {
-  const opened = new Set([...place.querySelectorAll("details[open]")].map((d) => d.dataset.name));
-  const first = !place.childElementCount;
-  drawAgain();
-  if (first) return;
-  place.querySelectorAll("details").forEach((d) => (d.open = opened.has(d.dataset.name)));
+// The server says how long it was until then: this machine's clock need not be the server's.
+function clockOf({ seconds, ended_at }) {
+  const then = performance.now();
+  return () => (seconds === null || ended_at ? seconds : seconds + (performance.now() - then) / 1000);
 }
 
-function summary(trial, path, logview) {
+function summary(trial, path, logview, took) {
   const task = trial.task;
   const place = `${airflow}/dags/${part(task.dag_id)}/runs/${part(task.run_id)}/tasks/${part(task.task_id)}`;
   const link = task.map_index >= 0 ? `${place}/mapped/${task.map_index}` : place;
   const job = trial.jobs.findLast((j) => j.job_id);
-  const began = trial.started_at ?? trial.submitted_at;
-  const took = began ? (new Date(trial.ended_at ?? Date.now()) - new Date(began)) / 1000 : null;
   const fact = (key, value) => [h("dt", {}, t(key)), h("dd", {}, value)];
   return [
-    h("p", {}, badge(trial.state), " ", trial.reason),
+    h("p", {}, badge(trial.state), " ", spoken(trial.reason)),
     h("dl", { class: "facts" },
-      fact("trials.objective", number(trial.metric)),
-      Object.entries(trial.metrics).map(([tag, value]) => [h("dt", {}, tag), h("dd", {}, number(value))]),
-      fact("trials.duration", duration(took)),
+      fact("trials.objective", trial.ended_at ? h("span", { title: exact(trial.metric) }, number(trial.metric)) : latest(latestOf(trial.curves))),
+      Object.entries(trial.metrics).map(([tag, value]) => [h("dt", {}, tag), h("dd", { title: exact(value) }, number(value))]),
+      h("dt", {}, t("trials.duration")), took,
       fact("trials.source", word(trial.source)),
       fact("trial.asked", time(trial.asked_at)),
       fact("trial.job", job ? h("code", {}, job.job_id) : "–"),
@@ -118,6 +125,10 @@ function summary(trial, path, logview) {
       job ? h("button", { type: "button", class: "logview", onclick: logview }, t("trial.logview")) : null,
       job ? h("a", { href: `${root}/api${path}/events.zip`, download: "" }, t("trial.events")) : null),
   ];
+}
+
+function latestOf(curves) {
+  return curves.at(-1)?.values.objective.at(-1) ?? null;
 }
 
 // All metrics of one job, or one metric of every day of a chain: days count their steps from 0 each.
@@ -145,7 +156,7 @@ function perDay(days) {
 
 function parameters(trial) {
   const keys = Object.keys(trial.parameters);
-  const rows = keys.map((k) => h("tr", {}, h("td", { title: k }, shortKey(k, keys)), h("td", {}, text(trial.parameters[k])), h("td", { class: "soft mono" }, k)));
+  const rows = keys.map((k) => h("tr", {}, h("td", { title: k }, shortKey(k, keys)), h("td", { title: exact(trial.parameters[k]) }, text(trial.parameters[k])), h("td", { class: "soft mono" }, k)));
   return fold("parameters", true, scroll(t("trial.parameters"), h("table", {}, h("tbody", {}, rows))));
 }
 
@@ -155,18 +166,18 @@ function diff(found) {
   if (error) return fold("diff", true, h("p", { class: "notice error" }, error));
   const kind = (line) => (line.startsWith("+") ? "added" : line.startsWith("-") ? "removed" : line.startsWith("@@") ? "place" : "");
   const shown = lines.map((line) => h("span", { class: kind(line) }, `${line}\n`));
-  return fold("diff", true, lines.length ? h("pre", { class: "diff", tabIndex: 0 }, shown) : h("p", { class: "hint" }, t("trial.no_diff")));
+  return fold("diff", true, lines.length ? h("pre", { class: "diff", tabIndex: 0, "data-name": "diff lines" }, shown) : h("p", { class: "hint" }, t("trial.no_diff")));
 }
 
 function jobs(all) {
-  const rows = all.map((j) => h("tr", {},
-    h("td", {}, `${j.epoch}.${j.attempt}`), h("td", {}, h("code", {}, j.job_id ?? "–")), h("td", {}, badge(j.state)),
-    h("td", {}, h("span", { class: "reason", title: j.reason }, j.reason)), h("td", {}, time(j.submitted_at)), h("td", {}, time(j.ended_at)),
-    h("td", {}, h("details", {}, h("summary", {}, t("trial.payload")), h("pre", {}, JSON.stringify(j.payload, null, 1))))));
-  return fold("jobs", false, scroll(t("trial.jobs"), h("table", {}, h("tbody", {}, rows))));
+  const names = ["try", "id", "state", "reason", "submitted", "ended", "payload"].map((name) => h("th", { scope: "col" }, t(`trial.job.${name}`)));
+  return fold("jobs", false, scroll(t("trial.jobs"), h("table", {}, h("thead", {}, h("tr", {}, names)), h("tbody", {}, all.map(jobLine)))));
 }
 
-function story(events) {
-  const rows = events.map((e) => h("tr", {}, h("td", {}, time(e.at)), h("td", {}, e.kind), h("td", {}, e.by), h("td", { class: "mono" }, JSON.stringify(e.data))));
-  return fold("story", false, scroll(t("trial.story"), h("table", {}, h("tbody", {}, rows))));
+function jobLine(job) {
+  const name = `payload ${job.step}.${job.epoch}.${job.attempt}`;
+  return h("tr", {},
+    h("td", {}, `${job.epoch}.${job.attempt}`), h("td", {}, h("code", {}, job.job_id ?? "–")), h("td", {}, badge(job.state)),
+    h("td", {}, h("span", { class: "reason", title: job.reason }, spoken(job.reason))), h("td", {}, time(job.submitted_at)), h("td", {}, time(job.ended_at)),
+    h("td", {}, h("details", { "data-name": name }, h("summary", {}, t("trial.payload")), h("pre", { tabIndex: 0, "data-name": `${name} text` }, JSON.stringify(job.payload, null, 1)))));
 }

@@ -1,32 +1,37 @@
 // All trials: sort, filter, choose columns, compare.
 import { experimentPath, get } from "../api.js";
 import { h, replace } from "../dom.js";
-import { duration, number, shortKey, state, text } from "../format.js";
-import { t, word } from "../i18n.js";
+import { duration, exact, number, shortKey, spoken, state, text, time } from "../format.js";
+import { said, t, word } from "../i18n.js";
 import { empty, loading } from "../notices.js";
 import { Table } from "../table.js";
-import { compare } from "./compare.js";
-import { badge, trialLink } from "./pieces.js";
+import { comparison } from "./compare.js";
+import { badge, latest, trialLink } from "./pieces.js";
 
-const STATES = ["SUCCEEDED", "EARLY_STOPPED", "FAILED", "CANCELLED", "RUNNING", "SUBMITTED", "WAITING"];
+const ENDS = ["SUCCEEDED", "EARLY_STOPPED", "FAILED", "CANCELLED"];
+const STATES = [...ENDS, "RUNNING", "SUBMITTED", "WAITING"];
 const SELECTED = "selected";
 const SHOWN_AT_FIRST = 6;
 
 export function trialsTab(path, _again, shared) {
   const element = h("div", {}, loading());
   const { selected } = shared;
-  const comparison = h("div");
+  const compared = comparison(path);
+  const known = new Set(); // parameters that were offered
   const hidden = new Set();
   const words = h("input", { type: "search", placeholder: t("trials.filter"), "aria-label": t("trials.filter") });
   const states = h("select", { "aria-label": t("trials.state") }, h("option", { value: "" }, t("trials.all")), h("option", { value: SELECTED }, t("trials.selected")), STATES.map((s) => h("option", { value: s }, state(s))));
   const button = h("button", { type: "button", disabled: true }, t("trials.compare"));
+  const clear = h("button", { type: "button", hidden: true }, t("trials.clear"));
+  const count = h("span", { class: "hint", role: "status" });
   const chooser = h("details", { class: "chooser" });
   let data = null;
-  let chosen = false;
 
   const onselect = () => {
     button.disabled = selected.size < 2;
-    if (selected.size < 2) replace(comparison);
+    clear.hidden = !selected.size;
+    replace(count, selected.size ? t("trials.count", { count: selected.size }) : "");
+    if (selected.size < 2) compared.hide();
   };
   const table = new Table([{ key: "number", value: (r) => r.number, show: (r) => r.number, label: "#" }], { selected, onselect, id: (row) => row.number, label: t("tab.trials") });
   const filter = () => {
@@ -36,7 +41,13 @@ export function trialsTab(path, _again, shared) {
   };
   words.addEventListener("input", filter);
   states.addEventListener("change", filter);
-  button.addEventListener("click", () => compare(comparison, path, data, [...selected].sort((a, b) => a - b)));
+  button.addEventListener("click", () => compared.show([...selected].sort((a, b) => a - b), data));
+  clear.addEventListener("click", () => {
+    selected.clear();
+    onselect();
+    filter();
+    words.focus();
+  });
 
   // Made once for each row that is there: every letter typed looks at all rows.
   const haystacks = new WeakMap();
@@ -47,17 +58,24 @@ export function trialsTab(path, _again, shared) {
 
   function wordsOf(row) {
     const values = data.parameters.map((key, index) => `${key}=${text(row.parameters[index])}`);
-    return [`#${row.number}`, row.state, state(row.state), row.reason, row.source, word(row.source), ...values].join(" ").toLowerCase();
+    return [`#${row.number}`, row.state, state(row.state), row.reason, said(row.reason), row.source, word(row.source), ...values].join(" ").toLowerCase();
   }
 
-  function drawChooser() {
-    const boxes = data.parameters.map((key, index) => {
+  // Each is offered once: the first trials may have none, the baseline's has none ever.
+  function offer() {
+    const fresh = data.parameters.filter((key) => !known.has(key));
+    if (!fresh.length) return;
+    for (const key of fresh) {
+      if (known.size >= SHOWN_AT_FIRST) hidden.add(key);
+      known.add(key);
+    }
+    const boxes = data.parameters.map((key) => {
       const change = (event) => {
         if (event.target.checked) hidden.delete(key);
         else hidden.add(key);
         table.update(data.rows, columns(data, hidden));
       };
-      return h("label", { title: key }, h("input", { type: "checkbox", checked: !hidden.has(key), onchange: change }), shortKey(key, data.parameters), index < 0 ? "" : " ");
+      return h("label", { title: key }, h("input", { type: "checkbox", checked: !hidden.has(key), onchange: change }), shortKey(key, data.parameters));
     });
     replace(chooser, h("summary", {}, t("trials.columns")), boxes);
   }
@@ -70,12 +88,8 @@ export function trialsTab(path, _again, shared) {
         replace(element, empty(t("trials.empty"), t("trials.empty.hint")));
         return;
       }
-      if (!table.element.isConnected) replace(element, h("p", { class: "tools" }, words, " ", states, " ", button), chooser, table.element, comparison);
-      if (!chosen) {
-        data.parameters.slice(SHOWN_AT_FIRST).forEach((key) => hidden.add(key));
-        chosen = true;
-        drawChooser();
-      }
+      if (!table.element.isConnected) replace(element, h("p", { class: "tools" }, words, states, button, clear, count), chooser, table.element, compared.element);
+      offer();
       table.update(data.rows, columns(data, hidden));
       if (shared.handed) {
         shared.handed = false;
@@ -84,6 +98,7 @@ export function trialsTab(path, _again, shared) {
         filter();
         onselect();
       }
+      await compared.update(data);
     },
   };
 }
@@ -91,18 +106,20 @@ export function trialsTab(path, _again, shared) {
 function columns(data, hidden) {
   const experiment = decodeURIComponent(location.pathname.split(experimentPath("")).pop().split("/")[0]);
   const metrics = data.metrics.map((tag, index) => ({
-    key: `metric ${tag}`, label: tag, numeric: true, descending: true, value: (r) => r.metrics[index], show: (r) => number(r.metrics[index]),
+    key: `metric ${tag}`, label: tag, numeric: true, descending: true, value: (r) => r.metrics[index], show: (r) => number(r.metrics[index]), hint: (r) => exact(r.metrics[index]),
   }));
   const parameters = data.parameters.map((key, index) => ({
     key: `parameter ${key}`, label: shortKey(key, data.parameters), title: key, numeric: true,
-    value: (r) => comparable(r.parameters[index]), show: (r) => text(r.parameters[index]),
+    value: (r) => comparable(r.parameters[index]), show: (r) => text(r.parameters[index]), hint: (r) => exact(r.parameters[index]),
   }));
   return [
     { key: "number", label: "#", numeric: true, value: (r) => r.number, show: (r) => trialLink(experiment, r.number), hint: (r) => word(r.source) },
     { key: "state", label: t("trials.state"), value: (r) => r.state, show: (r) => badge(r.state) },
-    { key: "reason", label: t("trials.reason"), value: (r) => r.reason || null, show: (r) => h("span", { class: "reason" }, r.reason), hint: (r) => r.reason },
-    { key: "metric", label: t("trials.objective"), numeric: true, descending: true, value: (r) => r.metric, show: (r) => number(r.metric) },
+    { key: "reason", label: t("trials.reason"), value: (r) => r.reason || null, show: (r) => h("span", { class: "reason" }, spoken(r.reason)), hint: (r) => r.reason },
+    // By final values only: a trial that goes on comes last, whatever it has come to so far.
+    { key: "metric", label: t("trials.objective"), numeric: true, descending: true, value: (r) => r.metric, show: objective, hint: (r) => exact(r.metric) },
     ...metrics.slice(0, data.weighted),
+    { key: "began", label: t("trials.began"), value: (r) => r.began_at, show: (r) => time(r.began_at) },
     { key: "seconds", label: t("trials.duration"), numeric: true, value: (r) => r.seconds, show: (r) => duration(r.seconds) },
     { key: "cost", label: t("trials.cost"), title: t("trials.cost.title"), numeric: true, value: (r) => r.training_seconds, show: (r) => duration(r.training_seconds) },
     { key: "source", label: t("trials.source"), value: (r) => r.source, show: (r) => word(r.source) },
@@ -110,5 +127,7 @@ function columns(data, hidden) {
     ...metrics.slice(data.weighted),
   ];
 }
+
+const objective = (row) => (ENDS.includes(row.state) ? number(row.metric) : latest(row.latest));
 
 const comparable = (value) => (value !== null && typeof value === "object" ? JSON.stringify(value) : value);
