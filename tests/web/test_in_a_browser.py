@@ -131,7 +131,7 @@ def test_what_people_did_is_told_and_leads_to_the_logs(site, visit):
     line = story.get_by_role("row").filter(has_text="limits changed")
     expect(line).to_contain_text("berta")
     expect(line).to_contain_text("maximum trials: 10 → 20")
-    log = page.get_by_role("link", name="log of its opening")
+    log = page.get_by_role("link", name="log of open_experiment")
     expect(log).to_have_attribute("href", re.compile("/tasks/open_experiment$"))
 
 

@@ -107,3 +107,17 @@ def test_what_actions_answer_is_told_in_chinese(store):
     lines = [line for text in answers(store) for line in text.split("\n")]
     assert len(lines) > 30
     assert [line for line in lines if not CHINESE.search(in_chinese(line))] == []
+
+
+def test_whatever_happens_to_a_search_has_a_name_in_both_languages(store):
+    assert list(answers(store))
+    (search,) = (e.id for e in store.experiments())
+    run = {"run_id": "more", "by": "test"}
+    store.open_run(search, more=2, deadline=None, **run)
+    store.close_run(search, state=ExperimentState.FINISHED, reason="", **run)
+    store.open_run(search, deadline=None, **run)
+    kinds = {e.kind for e in store.events(search)} | {f"step_{state.value.lower()}" for state in StepState}
+    assert {"extended", "reopened", "closed", "run_request_dropped", "cancelled", "asked"} <= kinds
+    for name in ("en", "zh"):
+        known = json.loads((I18N / f"{name}.json").read_text(encoding="utf-8"))
+        assert {kind for kind in kinds if f"event.{kind}" not in known} == set()

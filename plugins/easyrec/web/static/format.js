@@ -2,6 +2,9 @@
 import { h } from "./dom.js";
 import { language, said, t } from "./i18n.js";
 
+const DAYS_FROM = 72; // hours
+const SHORT = { month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+
 export function number(value) {
   if (value === null || value === undefined) return "–";
   if (typeof value !== "number") return text(value);
@@ -30,6 +33,7 @@ export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
   const whole = Math.max(0, Math.round(seconds));
   const hours = Math.floor(whole / 3600);
+  if (hours >= DAYS_FROM) return t("duration.days", { days: Math.floor(hours / 24), hours: hours % 24 });
   const minutes = Math.floor((whole % 3600) / 60);
   if (hours) return t("duration.hours", { hours, minutes });
   return minutes ? t("duration.minutes", { minutes, seconds: whole % 60 }) : t("duration.seconds", { seconds: whole });
@@ -37,6 +41,11 @@ export function duration(seconds) {
 
 export function time(iso) {
   return iso ? new Date(iso).toLocaleString(language) : "–";
+}
+
+// Without the year, for tables; the whole is in the title.
+export function shortTime(iso) {
+  return iso ? new Date(iso).toLocaleString(language, SHORT) : "–";
 }
 
 export function state(name) {

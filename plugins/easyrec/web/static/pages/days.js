@@ -98,7 +98,7 @@ function square({ bizdate, day, due }, pick) {
 }
 
 function dayDetail({ bizdate, tries, due }) {
-  const names = ["repeat", "state", "reason", "metric", "metrics", "duration", "begun", "run", "job", "checkpoint"].map((n) => h("th", { scope: "col" }, t(`days.${n}`)));
+  const names = ["repeat", "state", "reason", "metric", "duration", "begun", "job", "run", "metrics", "checkpoint"].map((n) => h("th", { scope: "col" }, t(`days.${n}`)));
   const table = () => scroll(bizdate, h("table", {}, h("thead", {}, h("tr", {}, names)), h("tbody", {}, tries.map(attempt))));
   const none = () => h("p", { class: "notice" }, t(due ? "days.due.hint" : "days.hole.hint"));
   return h("section", {}, h("h2", {}, bizdate), tries.length ? table() : none());
@@ -108,9 +108,9 @@ function attempt(d) {
   const job = new URLSearchParams({ dag_id: d.dag_id, run_id: d.run_id, task_id: "train" });
   return h("tr", {},
     h("td", {}, d.repeat), h("td", {}, badge(d.state), d.stale ? ` ${t("days.stale")}` : ""), h("td", {}, h("span", { class: "reason", title: d.reason }, spoken(d.reason))),
-    h("td", { class: "number", title: exact(d.metric) }, number(d.metric)), h("td", {}, Object.entries(d.metrics).map(([tag, v]) => `${tag} ${number(v)}`).join(" · ")),
-    h("td", {}, duration(d.seconds)), h("td", {}, time(d.begun_at)), h("td", {}, runLink(d)),
-    h("td", {}, h("a", { href: `${root}/task?${job}` }, t("days.job.link"))), h("td", {}, h("code", {}, d.checkpoint_out ?? "–")));
+    h("td", { class: "number", title: exact(d.metric) }, number(d.metric)), h("td", {}, duration(d.seconds)), h("td", {}, time(d.begun_at)),
+    h("td", {}, h("a", { href: `${root}/task?${job}` }, t("days.job.link"))), h("td", {}, runLink(d)),
+    h("td", {}, Object.entries(d.metrics).map(([tag, v]) => `${tag} ${number(v)}`).join(" · ")), h("td", {}, h("code", {}, d.checkpoint_out ?? "–")));
 }
 
 function curve(days) {

@@ -34,12 +34,16 @@ function what({ kind, trial }) {
 
 // "key: value", with a change as "from → to".
 function details(data) {
-  const parts = Object.entries(data).filter(([, value]) => value !== "" && value !== null);
-  return parts.map(([key, value], index) => [index ? "; " : "", has(`data.${key}`) ? t(`data.${key}`) : key, ": ", shown(key, value)]);
+  const named = ([key, value]) => [has(`data.${key}`) ? t(`data.${key}`) : key, ": ", shown(key, value)];
+  const rest = Object.entries(data).filter(([key, value]) => value !== "" && value !== null && !(isChange(data) && ["from", "to"].includes(key)));
+  const parts = [...(isChange(data) ? [shown("", data)] : []), ...rest.map(named)];
+  return parts.map((part, index) => [index ? "; " : "", part]);
 }
 
+const isChange = (value) => value !== null && typeof value === "object" && "from" in value && "to" in value;
+
 function shown(key, value) {
-  if (value !== null && typeof value === "object" && "to" in value && "from" in value) return `${shown(key, value.from)} → ${shown(key, value.to)}`;
+  if (isChange(value)) return `${shown(key, value.from)} → ${shown(key, value.to)}`;
   if (key === "deadline") return time(value);
   return typeof value === "string" ? (key === "reason" ? spoken(value) : word(value)) : text(value);
 }

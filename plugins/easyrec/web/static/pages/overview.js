@@ -43,34 +43,25 @@ export function overviewTab(path, again) {
 }
 
 function facts(e, elapsed, path) {
-  return [
-    h(
-      "dl",
-      { class: "facts" },
-      fact("overview.model", e.model),
-      fact("overview.elapsed", null, elapsed),
-      fact("overview.max_trials", e.limits.max_trials ?? t("overview.unlimited")),
-      e.ended_at ? null : fact("overview.deadline", e.limits.deadline ? time(e.limits.deadline) : t("overview.unlimited")),
-      fact("overview.concurrency", pool(e.limits)),
-      fact("overview.used", duration(e.training_seconds)),
-      fact("overview.saved", duration(e.saved_seconds)),
-      fact("overview.objective", objective(e)),
-      fact("overview.tuner", [e.tuner, e.assessor ? `, ${e.assessor}` : ""]),
-      fact("overview.seed", e.seed),
-      fact("overview.created", [time(e.created_at), " ", e.created_by]),
-      fact("overview.runs", e.runs.map(runLine)),
-      fact("overview.folder", h("code", {}, e.prefix)),
-    ),
-    result(e, "best"),
-    result(e, "baseline"),
-    h(
-      "p",
-      {},
-      h("a", { href: `${root}/api${path}/summary.json`, download: `${e.id}.json` }, t("overview.summary_json")),
-      " · ",
-      h("a", { href: `${root}/api${path}/summary.html`, download: `${e.id}.html` }, t("overview.summary_html")),
-    ),
-  ];
+  const limits = h("dl", { class: "facts" },
+    fact("overview.model", e.model),
+    fact("overview.elapsed", null, elapsed),
+    fact("overview.max_trials", e.limits.max_trials ?? t("overview.unlimited")),
+    e.ended_at ? null : fact("overview.deadline", e.limits.deadline ? time(e.limits.deadline) : t("overview.unlimited")),
+    fact("overview.concurrency", pool(e.limits)),
+    fact("overview.used", duration(e.training_seconds)),
+    fact("overview.saved", duration(e.saved_seconds)),
+    fact("overview.objective", objective(e)),
+    fact("overview.tuner", [e.tuner, e.assessor ? `, ${e.assessor}` : ""]),
+    fact("overview.seed", e.seed),
+    fact("overview.created", [time(e.created_at), " ", e.created_by]),
+    fact("overview.runs", e.runs.map(runLine)),
+    fact("overview.folder", h("code", {}, e.prefix)));
+  const summaries = h("p", {},
+    h("a", { href: `${root}/api${path}/summary.json`, download: `${e.id}.json` }, t("overview.summary_json")),
+    " · ",
+    h("a", { href: `${root}/api${path}/summary.html`, download: `${e.id}.html` }, t("overview.summary_html")));
+  return h("div", { class: "columns" }, h("div", {}, limits, summaries), h("div", {}, result(e, "best"), result(e, "baseline")));
 }
 
 function fact(label, value, element = null) {
@@ -80,7 +71,7 @@ function fact(label, value, element = null) {
 // A DAG run, and the logs of the tasks that opened and closed the search there.
 function runLine([dag_id, run_id]) {
   const run = { dag_id, run_id };
-  return h("div", { class: "tools" }, runLink(run), TASKS.map((task) => logLink(run, task, t(`overview.log.${task}`))));
+  return h("div", { class: "tools" }, runLink(run), TASKS.map((task) => logLink(run, task, t("overview.log", { task }))));
 }
 
 function objective(e) {

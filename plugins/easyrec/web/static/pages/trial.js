@@ -31,6 +31,7 @@ export async function show(body, experiment, numeral) {
   let again = () => {};
   let clock = () => null; // seconds that the trial has taken until now
   let shown = []; // curves
+  let over = false;
   let wanted = false; // a LogView link, by Airflow's button of that name
   replace(
     body,
@@ -41,7 +42,7 @@ export async function show(body, experiment, numeral) {
   async function drawCurves() {
     if (!shown.length) {
       metrics.hidden = true;
-      instead(plot, empty(t("trial.no_results"), t("trial.no_results.hint")));
+      instead(plot, empty(t("trial.no_results"), t(over ? "trial.no_results.over" : "trial.no_results.hint")));
       return;
     }
     const tags = [...new Set(shown.flatMap((curve) => Object.keys(curve.values)))];
@@ -85,6 +86,7 @@ export async function show(body, experiment, numeral) {
     // Before the curves: they need the plot library, which may be slow or missing.
     steady(rest, () => replace(rest, perDay(trial.days), parameters(trial), diff(trial.diff), jobs(trial.jobs), fold("story", false, story(trial.events))));
     shown = trial.curves;
+    over = trial.ended_at !== null;
     curves.hidden = false;
     await drawCurves();
     return version;
@@ -151,7 +153,7 @@ function fold(name, isOpen, ...children) {
 // A trial of a finetune search is a chain of days.
 function perDay(days) {
   const rows = Object.entries(days).map(([day, metric]) => h("tr", {}, h("th", { scope: "row" }, day), h("td", { class: "number" }, number(metric))));
-  return rows.length ? fold("days", true, scroll(t("trial.days"), h("table", {}, h("tbody", {}, rows)))) : null;
+  return rows.length ? fold("days", true, scroll(t("trial.days"), h("table", { class: "fit" }, h("tbody", {}, rows)))) : null;
 }
 
 function parameters(trial) {

@@ -1,7 +1,7 @@
 // All trials: sort, filter, choose columns, compare.
 import { experimentPath, get } from "../api.js";
 import { h, replace } from "../dom.js";
-import { duration, exact, number, shortKey, spoken, state, text, time } from "../format.js";
+import { duration, exact, number, shortKey, shortTime, spoken, state, text, time } from "../format.js";
 import { said, t, word } from "../i18n.js";
 import { empty, loading } from "../notices.js";
 import { Table } from "../table.js";
@@ -119,7 +119,7 @@ function columns(data, hidden) {
     // By final values only: a trial that goes on comes last, whatever it has come to so far.
     { key: "metric", label: t("trials.objective"), numeric: true, descending: true, value: (r) => r.metric, show: objective, hint: (r) => exact(r.metric) },
     ...metrics.slice(0, data.weighted),
-    { key: "began", label: t("trials.began"), value: (r) => r.began_at, show: (r) => time(r.began_at) },
+    { key: "began", label: t("trials.began"), value: (r) => r.began_at, show: (r) => shortTime(r.began_at), hint: (r) => time(r.began_at) },
     { key: "seconds", label: t("trials.duration"), numeric: true, value: (r) => r.seconds, show: (r) => duration(r.seconds) },
     { key: "cost", label: t("trials.cost"), title: t("trials.cost.title"), numeric: true, value: (r) => r.training_seconds, show: (r) => duration(r.training_seconds) },
     { key: "source", label: t("trials.source"), value: (r) => r.source, show: (r) => word(r.source) },
