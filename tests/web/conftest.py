@@ -78,7 +78,7 @@ class Site:
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
-    sandbox = Sandbox(folder / "sandbox", speed=0)
+    sandbox = Sandbox(folder / "sandbox", 0)  # jobs wait in its queue until they are stopped
     with sandbox as endpoints:
         environment = {
             **sandbox_connections.environment(endpoints),
@@ -114,7 +114,7 @@ def _fill(store: ExperimentStore, sandbox: Sandbox, endpoints: Endpoints) -> Non
 
 
 def submitted(store: ExperimentStore, endpoints: Endpoints, key: int) -> str:
-    """Id of a real job of the sandbox, which goes on until it is stopped."""
+    """Id of a job of the sandbox, which waits in its queue."""
     jobs = MaxComputeJobs(maxcompute_credentials(endpoints))
     payload = Plan.load(MODEL).render_trial(StepId(SMALL, 0), {}).payload
     return jobs.submit(payload, submission_key=f"4d1c2f6e-0000-4000-8000-{key:012}", store_uuid=store.uuid)

@@ -171,6 +171,8 @@ def test_the_concurrency_is_changed_here_and_followed_when_airflow_changes_it(si
 
 def test_a_trial_with_a_job_is_stopped_by_a_button_and_its_job_with_it(site, visit, search):
     store, job = site.store, submitted(site.store, site.endpoints, 2)
+    jobs = MaxComputeJobs(maxcompute_credentials(site.endpoints))
+    assert jobs.status(job).state is JobState.WAITING
     add_running(store, search, 5, job_id=job)
     page = visit().open(f"/experiments/{search}/trials/5")
     page.get_by_role("button", name="Stop this trial").click()
@@ -178,7 +180,6 @@ def test_a_trial_with_a_job_is_stopped_by_a_button_and_its_job_with_it(site, vis
     expect(page.get_by_text("cancelled", exact=True).first).to_be_visible()
     expect(page.get_by_text("stopped by admin").first).to_be_visible()
 
-    jobs = MaxComputeJobs(maxcompute_credentials(site.endpoints))
     watched_once_more(store, jobs, search, 5)  # as its trigger does within seconds
     assert jobs.status(job).state is JobState.CANCELLED
     page.get_by_text("Jobs", exact=True).click()

@@ -202,8 +202,8 @@ def test_a_dag_run_and_a_task_lead_to_what_they_make_as_soon_as_it_is_there(site
     ("dag", "shown"),
     [
         ("begin_search_movielens", SMALL),
-        ("adoption_movielens", "Daily finetune: movielens"),
-        ("daily_finetune_other", "Run the DAG daily_finetune_other"),
+        ("adoption_movielens", "Metric by day"),
+        ("daily_finetune_fresh", "Run the DAG daily_finetune_fresh"),
         ("begin_search_other", "Trigger this DAG"),
         ("easyrec_reconcile", FINETUNE),
     ],
