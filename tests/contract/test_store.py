@@ -944,6 +944,21 @@ class TestEventsAndPools:
         (alone,) = store.events(None)
         assert (alone.experiment_id, alone.data) == (None, {"stopped": 2})
 
+    def test_happenings_are_of_the_whole_experiment_and_cancelled_trials_newest_first(
+        self, store: ExperimentStore
+    ) -> None:
+        store.create_experiment(new_experiment())
+        store.record_event(None, None, "reconciled", "reconcile", {})
+        for index in range(2):
+            run_trial(store, index, 0.5)
+        end(store, 0, TrialState.CANCELLED)
+        end(store, 1, TrialState.FAILED)
+        store.set_limits("model-1", max_trials=2, by="ann")
+        store.give_up_task("model-1", task(2))
+        told = [(each.kind, each.trial) for each in store.happenings("model-1", 9)]
+        assert told == [("limit_changed", None), ("cancelled", 0), ("created", None)]
+        assert [each.kind for each in store.happenings("model-1", 1)] == ["limit_changed"]
+
     @pytest.mark.parametrize(
         "data",
         [

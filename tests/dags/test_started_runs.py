@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.utils.types import DagRunTriggeredByType
 
-from easyrec.web import control_routes
+from easyrec.web import access, control_routes
 from include import cli
 from include.experiments import control
 from include.store import ExperimentState, ExperimentStore
@@ -34,7 +34,9 @@ def test_a_run_says_whether_the_page_or_the_command_line_started_it(started, tmp
     with ExperimentStore.open(address) as store:
         search = add_search(store, state=ExperimentState.FINISHED).id
         store.record_pool("movielens_trials", 4)
-        control.extend(control_routes.acting(store, SimpleNamespace(name="ann")), search, 1)
+        control.extend(
+            control_routes.acting(store, access.workflow(), SimpleNamespace(name="ann")), search, 1
+        )
     assert cli.main(["extend", search, "1", "--store", address, "--by", "bob"]) == 0
     said = [(run["triggered_by"], run["triggering_user_name"]) for run in started]
     assert said == [(DagRunTriggeredByType.UI, "ann"), (DagRunTriggeredByType.CLI, "bob")]

@@ -17,7 +17,8 @@ export async function show(body, model) {
   const [trouble, head, grid, detail] = [h("div"), h("div", {}, loading()), h("div"), h("div", { role: "status" })];
   const plot = h("div", { class: "plot" });
   const chooser = h("select", { "aria-label": t("days.chain") });
-  const rest = h("div", { hidden: true }, h("p", { class: "tools" }, t("days.chain"), chooser), grid, detail, h("h2", {}, t("days.curve")), plot);
+  const metrics = h("section", {}, h("h2", {}, t("days.curve")), plot);
+  const rest = h("div", { hidden: true }, h("p", { class: "tools" }, t("days.chain"), chooser), grid, detail, metrics);
   let data = null;
   let chain = null; // that a person chose; null: the current one, also when a new one begins
   let chosen = null; // date
@@ -44,7 +45,8 @@ export async function show(body, model) {
     replace(grid, calendar(data.days, pick));
     rest.hidden = false;
     showDetail();
-    await draw(plot, curve(data.days));
+    metrics.hidden = !data.days.length;
+    if (data.days.length) await draw(plot, curve(data.days));
     return version;
   }
 
