@@ -72,6 +72,28 @@ def test_trials_are_sorted_filtered_and_compared(site, visit):
     expect(page.locator("tbody input:checked")).to_have_count(0)
 
 
+def test_whoever_reads_a_live_table_stays_at_the_same_rows(site, visit):
+    search = add_search(site.store, "movielens-aaaa0013", trials=40).id
+    page = visit().open(f"/experiments/{search}#trials")
+    expect(page.get_by_text("40 rows")).to_be_visible()
+    table = page.get_by_role("region", name="Trials")
+    table.evaluate("element => element.scrollTo(60, 200)")
+    add_waiting(site.store, search, 40)
+    expect(page.get_by_text("41 rows")).to_be_visible()
+    assert table.evaluate("element => [element.scrollLeft, element.scrollTop]") == [60, 200]
+
+
+def test_a_tab_that_could_not_be_read_is_tried_again(visit):
+    page = visit().open(f"/experiments/{SMALL}")
+    expect(page.get_by_text("trials begun")).to_be_visible()
+    page.route("**/trials", lambda route: route.abort())
+    page.get_by_role("tab", name="Trials").click()
+    expect(page.get_by_text("does not answer")).to_be_visible()
+    page.unroute("**/trials")
+    expect(page.get_by_text("8 rows")).to_be_visible()
+    expect(page.get_by_text("does not answer")).to_have_count(0)
+
+
 def test_trials_without_a_result_are_compared_without_a_plot(visit):
     page = visit().open(f"/experiments/{SMALL}#trials")
     for failed in ("3", "7"):
@@ -182,7 +204,7 @@ def test_a_logview_link_is_made_when_asked_for(visit):
 
 def test_a_dag_run_leads_to_its_experiment(visit):
     page = visit().open(f"/dags/begin_search_movielens/runs/run-{SMALL}")
-    expect(page.get_by_role("heading", name=SMALL)).to_be_visible()
+    expect(page.get_by_role("heading", name=SMALL, exact=True)).to_be_visible()
 
 
 def test_a_dag_run_and_a_task_lead_to_what_they_make_as_soon_as_it_is_there(site, visit):
@@ -193,7 +215,7 @@ def test_a_dag_run_and_a_task_lead_to_what_they_make_as_soon_as_it_is_there(site
     expect(task.get_by_text("This task has no trial yet.")).to_be_visible()
 
     add_search(site.store, search)
-    expect(run.get_by_role("heading", name=search)).to_be_visible()
+    expect(run.get_by_role("heading", name=search, exact=True)).to_be_visible()
     add_waiting(site.store, search, 8)
     expect(task.get_by_role("heading", name=f"{search} #8")).to_be_visible()
 

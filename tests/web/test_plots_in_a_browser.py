@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 from playwright.sync_api import expect
@@ -86,11 +87,34 @@ def test_a_range_over_choices_and_a_range_over_a_logarithm(site, visit):
     page.get_by_label("batch_size: to").select_option("512")
     wanted = [p for p in found if p["data_config.batch_size"] >= 128]
     expect(page.get_by_text(f"{len(wanted)} of 6 trials")).to_be_visible()
+    page.reload()  # the plot and its ranges stay
+    expect(page.get_by_text(f"{len(wanted)} of 6 trials")).to_be_visible()
+    page.get_by_text("Ranges as numbers").click()
 
     middle = sorted(p[key] for p in wanted)[1] * 1.0001
     page.get_by_label("embedding_regularization: to").fill(f"{middle:.9g}")
     page.keyboard.press("Enter")
     expect(page.get_by_text("2 of 6 trials")).to_be_visible()
+
+
+def test_a_finger_draws_a_range_on_an_axis_and_scrolls_between_two(visit):
+    page = visit(has_touch=True).open(f"/experiments/{SMALL}#plots")
+    page.get_by_label("Plot", exact=True).select_option("parallel")
+    expect(page.get_by_text("6 trials", exact=True)).to_be_visible()
+    touch = page.context.new_cdp_session(page)
+    area = page.locator(".js-plotly-plot .nsewdrag").bounding_box()
+    apart = area["width"] / (page.locator(".js-plotly-plot .xtick").count() - 0.5)
+    first, second = (area["x"] + apart * (place + 0.25) for place in (0, 1))
+    for x, said in (((first + second) / 2, "6 trials"), (second, re.compile(r"\d of 6 trials inside"))):
+        for kind, share in (
+            ("touchStart", 0.2),
+            ("touchMove", 0.35),
+            ("touchMove", 0.45),
+            ("touchEnd", None),
+        ):
+            points = [] if share is None else [{"x": x, "y": area["y"] + area["height"] * share}]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        expect(page.get_by_text(said, exact=isinstance(said, str))).to_be_visible()
 
 
 def test_every_plot_is_drawn_without_asking_any_other_site(site, visit):
@@ -100,6 +124,8 @@ def test_every_plot_is_drawn_without_asking_any_other_site(site, visit):
         page.get_by_label("Plot", exact=True).select_option(name)
         expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
         expect(page.locator(".notice")).to_have_count(0)
+    expect(page.locator(".modebar-btn").first).to_be_attached()
+    expect(page.locator("[data-title^='Share']")).to_have_count(0)  # with plotly's servers
     assert {
         url for url in there.requests if not url.startswith((site.airflow.url, "data:", "blob:"))
     } == set()

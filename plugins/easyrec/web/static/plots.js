@@ -63,7 +63,8 @@ function styled(layout, narrow) {
   };
 }
 
-const CONFIG = { responsive: true, displaylogo: false, locale: language, locales: { [language]: { dictionary: texts("plotly.") } } };
+// Nobody's metrics go to plotly's own servers: there is a button for it by default.
+const CONFIG = { responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: "", locale: language, locales: { [language]: { dictionary: texts("plotly.") } } };
 
 export async function draw(element, figure) {
   const plotly = await load();

@@ -50,7 +50,7 @@ function side(rows, data) {
   };
   const numbers = (of) => rows.map((r) => [number(of(r)), exact(of(r))]);
   return scroll(t("trials.comparison"), h("table", {},
-    h("thead", {}, h("tr", {}, h("th", {}), rows.map((r) => h("th", { scope: "col" }, `#${r.number}`)))),
+    h("thead", {}, h("tr", {}, h("td", {}), rows.map((r) => h("th", { scope: "col" }, `#${r.number}`)))),
     h("tbody", {},
       line(t("trials.state"), rows.map((r) => [state(r.state), r.state])),
       line(t("trials.objective"), numbers((r) => r.metric)),

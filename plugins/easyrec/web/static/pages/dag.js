@@ -11,14 +11,14 @@ const SEARCHES = /^(begin|finetune)_search_/;
 const OF_DAYS = /^(daily_finetune|promotion|adoption)_(.+)$/;
 
 export async function show(body, dag, run = null) {
-  if (run !== null) await followed(body, (place) => showRun(place, dag, run));
-  else if (OF_DAYS.test(dag)) await followed(body, (place) => showDays(place, OF_DAYS.exec(dag)[2]));
+  if (run !== null) await followed(body, run, (place) => showRun(place, dag, run));
+  else if (OF_DAYS.test(dag)) await followed(body, dag, (place) => showDays(place, OF_DAYS.exec(dag)[2]));
   else await showList(body, SEARCHES.test(dag) ? dag : null);
 }
 
-async function followed(body, look) {
+async function followed(body, name, look) {
   const [trouble, place] = [h("div"), h("div", {}, loading())];
-  replace(body, trouble, place);
+  replace(body, h("h1", {}, name), trouble, place);
 
   async function refresh() {
     const { version } = await get("/version");

@@ -88,7 +88,7 @@ function before(bizdate, index) {
   const date = new Date(`${bizdate}T00:00:00Z`);
   if (index && date.getUTCDate() !== 1) return [];
   const month = date.toLocaleDateString(language, { year: "numeric", month: "long", timeZone: "UTC" });
-  return [h("h3", {}, month), ...[...Array((date.getUTCDay() + 6) % 7)].map(() => h("div"))];
+  return [h("h2", {}, month), ...[...Array((date.getUTCDay() + 6) % 7)].map(() => h("div"))];
 }
 
 function square({ bizdate, day, due }, pick) {

@@ -7,7 +7,7 @@ import { empty, failed, loading } from "../notices.js";
 
 export async function show(body) {
   const [trouble, place] = [h("div"), h("div", {}, loading())];
-  replace(body, trouble, place);
+  replace(body, h("h1", {}, new URLSearchParams(location.search).get("task_id")), trouble, place);
 
   async function refresh() {
     const { version } = await get("/version");
