@@ -92,6 +92,9 @@ def answers(store) -> Iterator[str]:
     yield from change_limits(who, search, trials=1, hours=0.001)[1]
     yield from change_limits(who, search, trials=20)[1]
     outcomes += [control.stop_trials(who, search, [8]), control.stop_search(who, search)]
+    yield refused(StateError, control.stop_search, who, search)
+    outcomes.append(control.retry_failed(who, search))
+    yield refused(ConfigError, control.retry_failed, who, search)
     yield refused(StateError, change_limits, who, search, hours=1)
     yield from (text for outcome in outcomes for text in (outcome.said, *outcome.notes))
     yield store.trial(search, 8).reason
@@ -117,7 +120,7 @@ def test_whatever_happens_to_a_search_has_a_name_in_both_languages(store):
     store.close_run(search, state=ExperimentState.FINISHED, reason="", **run)
     store.open_run(search, deadline=None, **run)
     kinds = {e.kind for e in store.events(search)} | {f"step_{state.value.lower()}" for state in StepState}
-    assert {"extended", "reopened", "closed", "run_request_dropped", "cancelled", "asked"} <= kinds
+    assert {"extended", "reopened", "closed", "run_request_withdrawn", "cancelled", "asked"} <= kinds
     for name in ("en", "zh"):
         known = json.loads((I18N / f"{name}.json").read_text(encoding="utf-8"))
         assert {kind for kind in kinds if f"event.{kind}" not in known} == set()
