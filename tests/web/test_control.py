@@ -211,7 +211,7 @@ def test_a_retry_of_all_failed_trials_says_how_many_and_asks(site, visit, search
     asked = []
     page.on("request", lambda request: asked.append(request.url) if "/retry" in request.url else None)
     page.get_by_role("button", name="Retry all failed trials").click()
-    expect(page.get_by_role("dialog").get_by_text("Start 1 new trial(s)")).to_be_visible()
+    expect(page.get_by_role("dialog").get_by_text("trials that failed (1)")).to_be_visible()
     page.get_by_role("button", name="Cancel", exact=True).click()
     assert asked == []
 
