@@ -169,6 +169,18 @@ def test_the_concurrency_is_changed_here_and_followed_when_airflow_changes_it(si
     expect(page.get_by_text("config.yml says")).to_have_count(0)
 
 
+def test_what_trains_on_after_its_search_has_failed_is_stopped_by_the_button(site, visit, search):
+    site.store.set_experiment_state(search, ExperimentState.FAILED, reason="no such metric", by="trigger")
+    page = visit().open(f"/experiments/{search}")
+
+    page.get_by_role("button", name="Stop the search").click()
+    page.get_by_role("button", name="Yes").click()
+
+    expect(page.get_by_text("1 trials with it")).to_be_visible()
+    expect(page.get_by_role("button", name="Stop the search")).to_have_count(0)
+    assert site.store.trial(search, 4).state is TrialState.CANCELLED
+
+
 def test_a_trial_with_a_job_is_stopped_by_a_button_and_its_job_with_it(site, visit, search):
     store, job = site.store, submitted(site.store, site.endpoints, 2)
     jobs = MaxComputeJobs(maxcompute_credentials(site.endpoints))

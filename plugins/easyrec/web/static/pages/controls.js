@@ -6,6 +6,7 @@ import { done, failed } from "../notices.js";
 import { confirmed, edited } from "./dialogs.js";
 
 const ALIVE = ["RUNNING", "PAUSED"];
+const AT_WORK = ["WAITING", "SUBMITTED", "RUNNING"]; // trials that train on also when their search has failed
 
 // Sends one wish at a time, since a second click would start a second run; says what came of it, a refusal in
 // ``refused``, and lets the page look again. True once it is accepted.
@@ -71,10 +72,11 @@ export function controls(path, again) {
       const count = data.progress.counts.FAILED;
       const retry = asking(t("control.retry.sure", { count }), () => send(`${path}/retry`, { numbers: [] }));
       replace(failures, count ? button("control.retry", retry) : null);
+      const stoppable = ALIVE.includes(data.state) || AT_WORK.some((name) => data.progress.counts[name]);
       replace(state,
         data.state === "RUNNING" ? button("control.pause", () => send(`${path}/pause`)) : null,
         data.state === "PAUSED" ? button("control.resume", () => send(`${path}/resume`)) : null,
-        ALIVE.includes(data.state) ? button("control.stop", asking(t("control.stop.sure"), () => send(`${path}/stop`)), { class: "danger" }) : null);
+        stoppable ? button("control.stop", asking(t("control.stop.sure"), () => send(`${path}/stop`)), { class: "danger" }) : null);
     },
   };
 }
