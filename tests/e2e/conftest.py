@@ -72,6 +72,12 @@ class Search:
         """The first one of them."""
         return self.tasks(task_id)[0]
 
+    def buttons(self, trial: Trial) -> dict[str, str | None]:
+        """What the buttons on the trial's task lead to."""
+        path = f"/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/trial/links"
+        found = self.world.airflow.api("GET", f"{path}?map_index={trial.task.map_index}")
+        return dict(found["extra_links"])
+
     def log_of(self, task_id: str) -> str:
         """The first try's log, as the UI shows it."""
         path = f"/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{task_id}/logs/1"

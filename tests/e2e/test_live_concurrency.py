@@ -62,6 +62,8 @@ def test_a_search_is_paused_stopped_in_part_raised_and_repeated_while_it_runs(wo
     world.slots(1)
     search = world.search().start(trials=2, seed=1)
     first = search.wait_for_trial(lambda t: t.state is TrialState.SUBMITTED, "has a job")
+    world.wait(lambda: all(search.buttons(first).values()), "its task has buttons while its job goes on")
+    assert search.buttons(first).keys() == {"EasyRec", "LogView"}
 
     command(world, "pause", search.experiment)
     command(world, "stop", search.experiment, "--trial", str(first.number))
