@@ -225,13 +225,18 @@ def outside(experiment: Experiment, parameters: Mapping[str, Any]) -> list[str]:
         if key not in space:
             problems.append(f"{key!r} is no key of the search space (its keys: {', '.join(space)})")
         elif not space.domains[key].contains(value):
-            problems.append(f"{key!r}: {value!r} is not in {space[key]}")
+            problems.append(f"{key!r}: {value!r} is not in {_in_words(space[key])}")
     if not problems:
         try:
             plan.render_trial(StepId("check", 0), parameters)
         except EasyRecAutoMLError as error:
             problems.append(str(error))
     return problems
+
+
+def _in_words(entry: Mapping[str, Any]) -> str:
+    """A key's entry of the search space: ``choice(64, 128)``, ``uniform(0.0, 0.1)``."""
+    return f"{entry['_type']}({', '.join(map(str, entry.get('_value', ())))})"
 
 
 def run_requested(control: Control, request: RunRequest) -> None:

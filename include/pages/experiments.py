@@ -134,15 +134,19 @@ def files(store: ExperimentStore, experiment_id: str) -> dict[str, Any]:
 def trial_table(store: ExperimentStore, experiment_id: str, now: datetime) -> dict[str, Any]:
     """All trials by column: names once, values as lists, so that 1,000 trials stay small.
 
-    ``parameters`` and ``metrics`` name the columns of the same-named lists in each row; the first
-    ``weighted`` metrics are the objective's. ``latest``: the newest value of a trial that goes on.
+    ``parameters`` (in the order of the search space) and ``metrics`` name the columns of the same-named lists
+    in each row; the first ``weighted`` metrics are the objective's. ``latest``: the newest value of a trial that
+    goes on.
     """
+    experiment = store.experiment(experiment_id)
     read, steps = store.trials(experiment_id), store.steps(experiment_id)
     latest = {t.number: _latest(store, t) for t in read if not t.state.is_terminal}
     found = report_of_store(store, experiment_id, now, trials=read, steps=steps)
     trials = {t.number: t for t in read}
     with_job = {step.id.trial for step in steps if step.job_id}
-    parameters = sorted({k for row in found.trials for k in row.parameters})
+    given = {k for row in found.trials for k in row.parameters}
+    space = [k for k in plan_of(experiment.snapshot).space if k in given]
+    parameters = [*space, *sorted(given.difference(space))]
     seen = {k for row in found.trials for k in row.metrics}
     weighted = [k for k in found.weights if k in seen]
     metrics = [*weighted, *sorted(seen.difference(weighted))]
@@ -154,7 +158,13 @@ def trial_table(store: ExperimentStore, experiment_id: str, now: datetime) -> di
         }
         for row in found.trials
     ]
-    table = {"parameters": parameters, "metrics": metrics, "weighted": len(weighted), "rows": rows}
+    table = {
+        "maximize": experiment.optimize_mode == "maximize",
+        "parameters": parameters,
+        "metrics": metrics,
+        "weighted": len(weighted),
+        "rows": rows,
+    }
     return json_ready(table)  # type: ignore[no-any-return]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -49,16 +50,16 @@ def test_trials_are_sorted_filtered_and_compared(site, visit):
     expect(rows.first).to_be_visible()
     page.get_by_role("button", name="Objective").click()
     shown = [
-        float(text) for text in page.locator("tbody tr td:nth-child(5)").all_inner_texts() if text != "–"
+        float(text) for text in page.locator("tbody tr td:nth-child(4)").all_inner_texts() if text != "–"
     ]
     assert shown == sorted(shown, reverse=True)
 
-    page.get_by_label("State").select_option("EARLY_STOPPED")
+    page.get_by_role("combobox", name="State").select_option("EARLY_STOPPED")
     expect(rows).to_have_count(2)
-    page.get_by_label("State").select_option("")
-    page.get_by_label(re.compile("Filter by number")).fill("job failed")
+    page.get_by_role("combobox", name="State").select_option("")
+    page.get_by_label(re.compile("^Filter")).fill("job failed")
     expect(rows).to_have_count(2)
-    page.get_by_label(re.compile("Filter by number")).fill("")
+    page.get_by_label(re.compile("^Filter")).fill("")
 
     page.get_by_label("select 0").check()
     page.get_by_label("select 2").check()
@@ -138,9 +139,50 @@ def test_parameters_that_come_later_are_offered_and_only_the_first_ones_shown(si
     add_waiting(site.store, search, 1, {f"a.key{n}": n for n in range(9)})
     expect(page.get_by_text("2 rows")).to_be_visible()
     expect(page.get_by_role("columnheader", name=re.compile("^key"))).to_have_count(6)
-    page.get_by_text("Parameters to show").click()
+    page.get_by_text("Columns").click()
     page.get_by_label("key8").check()
     expect(page.get_by_role("columnheader", name="key8")).to_be_visible()
+
+
+def test_trials_are_found_by_comparisons_and_the_choice_of_columns_outlives_a_reload(site, visit):
+    sizes = [t.parameters["data_config.batch_size"] for t in site.store.trials(SMALL)]
+    page = visit().open(f"/experiments/{SMALL}#trials")
+    rows = page.locator("tbody tr")
+    for typed, wanted in (
+        ("batch_size >= 128", sum(size >= 128 for size in sizes)),
+        ("batch_size=128", sizes.count(128)),
+        ("no_such=1", 0),
+    ):
+        page.get_by_label(re.compile("^Filter")).fill(typed)
+        expect(rows).to_have_count(wanted)
+    page.get_by_text("Columns", exact=True).click()
+    page.get_by_label("Training time").uncheck()
+    page.reload()
+    expect(page.get_by_role("columnheader", name="Objective")).to_be_visible()
+    expect(page.get_by_role("columnheader", name="Training time")).to_have_count(0)
+
+
+def test_the_best_trials_are_one_click_away_and_their_parameters_can_be_copied(site, visit):
+    best = max((t for t in site.store.trials(SMALL) if t.state.value == "SUCCEEDED"), key=lambda t: t.metric)
+    page = visit(permissions=["clipboard-read", "clipboard-write"]).open(f"/experiments/{SMALL}")
+    page.get_by_role("button", name=f"Copy as JSON: Parameters #{best.number}").click()
+    expect(page.get_by_text("Copied")).to_be_visible()
+    assert json.loads(page.evaluate("navigator.clipboard.readText()")) == dict(best.parameters)
+
+    page.get_by_role("button", name="All trials, the best first").click()
+    expect(page.locator("th[aria-sort=descending]")).to_contain_text("Objective")
+    expect(page.locator("tbody tr").first).to_contain_text(f"{best.metric:.5f}")
+
+
+def test_event_files_are_saved_and_that_there_are_none_is_said(visit):
+    page = visit().open(f"/experiments/{SMALL}/trials/0")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Event files (zip)").click()
+    assert download.value.suggested_filename == f"{SMALL}_0_events.zip"
+
+    page.goto(page.url.replace("/trials/0", "/trials/1"))
+    page.get_by_role("button", name="Event files (zip)").click()
+    expect(page.get_by_text("there are no event files")).to_be_visible()
 
 
 def test_what_people_did_is_told_and_leads_to_the_logs(site, visit):

@@ -30,6 +30,12 @@ async function call(path, options) {
   }
 }
 
+// A file to save.
+export async function file(path) {
+  const answer = await call(path, {});
+  return answer.ok ? answer.blob() : read(answer);
+}
+
 async function read(answer) {
   const body = await answer.json().catch(() => ({}));
   if (answer.ok) return body;

@@ -3,6 +3,7 @@ import { h } from "./dom.js";
 import { language, said, t } from "./i18n.js";
 
 const DAYS_FROM = 72; // hours
+const SMALL = 1e-4; // below it zeros would be counted
 const SHORT = { month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
 
 export function number(value) {
@@ -16,12 +17,16 @@ export function number(value) {
 // A parameter's value: any JSON.
 export function text(value) {
   if (value === null || value === undefined) return "–";
-  if (typeof value === "number") return Number.isInteger(value) ? String(value) : String(+value.toPrecision(6));
+  if (typeof value === "number") return Number.isInteger(value) ? String(value) : digits(+value.toPrecision(6));
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
+const digits = (value) => (Math.abs(value) < SMALL ? value.toExponential() : String(value));
+
 // All digits, for a title: what is shown is rounded.
 export const exact = (value) => (value === null || value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value));
+
+export const asJson = (value) => JSON.stringify(value, null, 1);
 
 // What the core says; where it was translated, its own words are in the title.
 export function spoken(words) {

@@ -21,6 +21,13 @@ export function open(href, target = "_blank") {
   anchor.remove();
 }
 
+// A file that a script has got, as a download.
+export function saveAs(blob, name) {
+  const address = URL.createObjectURL(blob);
+  h("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 60000);
+}
+
 export function outside(href, text, attributes = {}) {
   const clicked = (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;

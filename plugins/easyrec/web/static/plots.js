@@ -72,7 +72,7 @@ export async function draw(element, figure) {
   if (!drawn.has(element)) replace(element);
   drawn.set(element, figure);
   const narrow = element.clientWidth < NARROW;
-  await plotly.react(element, figure.data.map(translated), styled(figure.layout ?? {}, narrow), CONFIG);
+  await plotly.react(element, figure.data.map(translated), styled(figure.layout ?? {}, narrow), { ...CONFIG, displayModeBar: narrow ? false : "hover" });
 }
 
 // Something else in a figure's place.

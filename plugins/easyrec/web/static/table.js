@@ -31,6 +31,12 @@ export class Table {
     this.draw();
   }
 
+  order(key, descending) {
+    this.sort = [key, descending];
+    this.page = 0;
+    this.draw();
+  }
+
   draw() {
     const rows = this.ordered();
     const pages = Math.max(1, Math.ceil(rows.length / PAGE));

@@ -45,6 +45,8 @@ export function edited(title, value, read, send) {
     h("p", { class: "tools" },
       h("button", { type: "button", onclick: submit }, t("control.start")),
       h("button", { type: "button", onclick: () => dialog.close() }, t("control.no"))));
+  area.setSelectionRange(0, 0);
+  area.scrollTop = 0;
   dialog.addEventListener("close", () => dialog.remove());
 }
 

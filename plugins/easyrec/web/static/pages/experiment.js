@@ -19,7 +19,7 @@ export async function show(body, id) {
   const place = h("div", { role: "tabpanel", tabIndex: -1 });
   const tabs = {};
   // Trials that are selected in the table, and how a plot hands some over to it.
-  const shared = { selected: new Set(), handed: false, compare };
+  const shared = { selected: new Set(), handed: false, compare, best: false, showBest };
   let current = null;
   let seen = null;
   replace(body, h("h1", {}, id), trouble, bar, place);
@@ -56,6 +56,11 @@ export async function show(body, id) {
     shared.selected.clear();
     numbers.forEach((number) => shared.selected.add(number));
     shared.handed = true;
+    return guarded("trials", true);
+  }
+
+  function showBest() {
+    shared.best = true;
     return guarded("trials", true);
   }
 

@@ -1,7 +1,8 @@
 // State, progress, actions, limits, best and baseline, training time, what people did, downloads.
 import { airflow, part, root } from "../api.js";
+import { copyButton } from "../copy.js";
 import { h, replace } from "../dom.js";
-import { duration, exact, number, shortKey, spoken, text, time } from "../format.js";
+import { asJson, duration, exact, number, shortKey, spoken, text, time } from "../format.js";
 import { t } from "../i18n.js";
 import { outside } from "../links.js";
 import { loading } from "../notices.js";
@@ -11,7 +12,7 @@ import { badge, logLink, runLink, trialLink, valueList } from "./pieces.js";
 
 const TASKS = ["open_experiment", "close_experiment"];
 
-export function overviewTab(path, again) {
+export function overviewTab(path, again, shared) {
   const elapsed = h("dd");
   const [head, body] = [h("div"), h("div")];
   const steer = controls(path, () => again());
@@ -36,13 +37,13 @@ export function overviewTab(path, again) {
       tick();
       replace(head, h("p", {}, badge(data.state), " ", spoken(data.reason)), progress(data));
       steer.update(data);
-      replace(body, facts(data, elapsed, path));
+      replace(body, facts(data, elapsed, path, shared.showBest));
       await story.update();
     },
   };
 }
 
-function facts(e, elapsed, path) {
+function facts(e, elapsed, path, showBest) {
   const limits = h("dl", { class: "facts" },
     fact("overview.model", e.model),
     fact("overview.elapsed", null, elapsed),
@@ -61,7 +62,7 @@ function facts(e, elapsed, path) {
     h("a", { href: `${root}/api${path}/summary.json`, download: `${e.id}.json` }, t("overview.summary_json")),
     " · ",
     h("a", { href: `${root}/api${path}/summary.html`, download: `${e.id}.html` }, t("overview.summary_html")));
-  return h("div", { class: "columns" }, h("div", {}, limits, summaries), h("div", {}, result(e, "best"), result(e, "baseline")));
+  return h("div", { class: "columns" }, h("div", {}, limits, summaries), h("div", {}, result(e, "best"), ranked(e, showBest), result(e, "baseline")));
 }
 
 function fact(label, value, element = null) {
@@ -103,6 +104,10 @@ function progress(e) {
   ];
 }
 
+function ranked(e, showBest) {
+  return e.best ? h("p", {}, h("button", { type: "button", onclick: showBest }, t("overview.ranked"))) : null;
+}
+
 function result(e, which) {
   const found = e[which];
   if (!found) return which === "best" ? h("p", { class: "hint" }, t("overview.no_best")) : null;
@@ -112,7 +117,7 @@ function result(e, which) {
     {},
     h("h2", {}, t(`overview.${which}`), " ", trialLink(e.id, found.number), " ", h("span", { title: exact(found.metric) }, number(found.metric))),
     valueList(Object.entries(found.metrics).map(([tag, value]) => [tag, number(value), { all: exact(value) }])),
-    keys.length ? h("h3", {}, t("trial.parameters")) : null,
+    keys.length ? h("h3", {}, t("trial.parameters"), " ", copyButton(() => asJson(found.parameters), `${t("trial.parameters")} #${found.number}`)) : null,
     valueList(keys.map((key) => [shortKey(key, keys), text(found.parameters[key]), { title: key, all: exact(found.parameters[key]) }])),
     which === "best" && e.best_config ? h("p", {}, t("overview.best_config"), " ", h("code", {}, e.best_config)) : null,
   );

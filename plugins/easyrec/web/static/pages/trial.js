@@ -1,9 +1,10 @@
 // One trial, live.
-import { airflow, experimentPath, get, part, post, root } from "../api.js";
+import { airflow, experimentPath, file, get, part, post, root } from "../api.js";
+import { copyButton } from "../copy.js";
 import { h, replace } from "../dom.js";
-import { duration, exact, number, shortKey, spoken, text, time } from "../format.js";
+import { asJson, duration, exact, number, shortKey, spoken, text, time } from "../format.js";
 import { t, word } from "../i18n.js";
-import { outside } from "../links.js";
+import { outside, saveAs } from "../links.js";
 import { follow } from "../live.js";
 import { empty, failed, loading } from "../notices.js";
 import { draw, instead } from "../plots.js";
@@ -25,7 +26,7 @@ export async function show(body, experiment, numeral) {
   const metric = h("select", { "aria-label": t("trial.metric") });
   const metrics = h("p", { class: "tools", hidden: true }, h("label", {}, t("trial.metric"), " ", metric), h("span", { class: "hint" }, t("trial.curves.days")));
   const curves = h("section", { hidden: true }, h("h2", {}, t("trial.curves")), metrics, plot);
-  const rest = h("div");
+  const [chosen, rest] = [h("div"), h("div")];
   const actions = trialControls(experiment, () => again());
   const heading = h("h1", {}, `${experiment} #${numeral}`);
   let again = () => {};
@@ -36,7 +37,7 @@ export async function show(body, experiment, numeral) {
   replace(
     body,
     heading,
-    trouble, said, actions.element, answer, curves, rest,
+    trouble, said, actions.element, answer, chosen, curves, rest,
   );
 
   async function drawCurves() {
@@ -68,6 +69,18 @@ export async function show(body, experiment, numeral) {
     event.target.disabled = false;
   }
 
+  // Not a plain link: a browser shows nothing of a refusal.
+  async function download(event) {
+    event.target.disabled = true;
+    try {
+      saveAs(await file(`${path}/events.zip`), `${experiment}_${numeral}_events.zip`);
+      replace(answer);
+    } catch (error) {
+      replace(answer, failed(error));
+    }
+    event.target.disabled = false;
+  }
+
   async function refresh() {
     const { version } = await get(`${above}/version`);
     const trial = await get(path);
@@ -75,7 +88,7 @@ export async function show(body, experiment, numeral) {
     if (trial.is_search) replace(heading, h("a", { href: `${root}${above}#trials` }, experiment), ` #${numeral}`);
     clock = clockOf(trial);
     tick();
-    replace(said, summary(trial, path, logview, took));
+    replace(said, summary(trial, logview, download, took));
     actions.update(trial);
     if (wanted) {
       wanted = false;
@@ -84,7 +97,8 @@ export async function show(body, experiment, numeral) {
       else replace(answer, empty(t("trial.no_job"), t("trial.no_job.hint")));
     }
     // Before the curves: they need the plot library, which may be slow or missing.
-    steady(rest, () => replace(rest, perDay(trial.days), parameters(trial), diff(trial.diff), jobs(trial.jobs), fold("story", false, story(trial.events))));
+    steady(chosen, () => replace(chosen, parameters(trial)));
+    steady(rest, () => replace(rest, perDay(trial.days), diff(trial.diff), jobs(trial.jobs), fold("story", false, story(trial.events))));
     shown = trial.curves;
     over = trial.ended_at !== null;
     curves.hidden = false;
@@ -105,7 +119,7 @@ function clockOf({ seconds, ended_at }) {
   return () => (seconds === null || ended_at ? seconds : seconds + (performance.now() - then) / 1000);
 }
 
-function summary(trial, path, logview, took) {
+function summary(trial, logview, download, took) {
   const task = trial.task;
   const place = `${airflow}/dags/${part(task.dag_id)}/runs/${part(task.run_id)}/tasks/${part(task.task_id)}`;
   const link = task.map_index >= 0 ? `${place}/mapped/${task.map_index}` : place;
@@ -125,7 +139,7 @@ function summary(trial, path, logview, took) {
     h("p", { class: "tools" },
       outside(link, t("trial.task_log")),
       job ? h("button", { type: "button", class: "logview", onclick: logview }, t("trial.logview")) : null,
-      job ? h("a", { href: `${root}/api${path}/events.zip`, download: "" }, t("trial.events")) : null),
+      job ? h("button", { type: "button", onclick: download }, t("trial.events")) : null),
   ];
 }
 
@@ -159,7 +173,8 @@ function perDay(days) {
 function parameters(trial) {
   const keys = Object.keys(trial.parameters);
   const rows = keys.map((k) => h("tr", {}, h("td", { title: k }, shortKey(k, keys)), h("td", { title: exact(trial.parameters[k]) }, text(trial.parameters[k])), h("td", { class: "soft mono" }, k)));
-  return fold("parameters", true, scroll(t("trial.parameters"), h("table", {}, h("tbody", {}, rows))));
+  const copy = keys.length ? h("p", {}, copyButton(() => asJson(trial.parameters), t("trial.parameters"))) : null;
+  return fold("parameters", true, copy, scroll(t("trial.parameters"), h("table", {}, h("tbody", {}, rows))));
 }
 
 function diff(found) {
