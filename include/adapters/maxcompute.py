@@ -81,10 +81,12 @@ class MaxComputeJobs(_Project):
             started: list[str] = []
             try:
                 self._client.project.instances.create(xml=xml, create_callback=started.append)
-            except Exception:
+            except Exception as error:
                 if not started:
                     raise
-                log.warning("job %s was started; the rest of the answer was damaged", started[0])
+                # Its id was in the answer: raising would have it looked up, or sent again.
+                said = type(error).__name__
+                log.warning("job %s was started; the rest of the answer was damaged: %s", started[0], said)
             return started[0]
 
         where = f"submission {submission_key}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 
 from include import names
 from include.daily.chain import last_good
@@ -13,7 +13,7 @@ from include.daily.plan import FinetunePlan
 from include.errors import ConfigError, NotFoundError
 from include.experiments.chain_plan import ChainPlan
 from include.experiments.closing import report_of_store
-from include.finetune.calendar import following, previous, time_zone
+from include.finetune.calendar import business_date, following
 from include.ports import ObjectStore
 from include.search.trial import TrialState
 from include.store import Adoption, Chain, ExperimentStore, Trial, current_days
@@ -101,11 +101,6 @@ def _try_on_config(objects: ObjectStore, plan: FinetunePlan, day: str, edits: di
     )
 
 
-def _last_complete(plan: FinetunePlan, moment: datetime) -> date:
-    """The newest day that was over at ``moment``, where the model is."""
-    return previous(moment.astimezone(time_zone(plan.finetune.timezone)).date())
-
-
 def _try_on_next_day(
     store: ExperimentStore, objects: ObjectStore, plan: FinetunePlan, chain: Chain, edits: dict[str, object]
 ) -> None:
@@ -113,7 +108,8 @@ def _try_on_next_day(
     days = current_days(store.days(plan.model, chain_id=chain.id))
     last = last_good(days.values())
     checkpoint = (last.checkpoint_out if last else None) or chain.origin.checkpoint
-    bizdate = following(last.bizdate) if last else min(days, default=_last_complete(plan, chain.created_at))
+    begun = business_date(interval_start=None, run_after=chain.created_at, timezone=plan.finetune.timezone)
+    bizdate = following(last.bizdate) if last else min(days, default=begun)
     patch_config(
         ConfigFiles(lambda: objects),
         target=None,

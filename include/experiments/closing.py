@@ -35,7 +35,7 @@ def close_experiment(services: Services, experiment_id: str, *, dag_id: str, run
     plan = plan_of(experiment.snapshot)
     unstopped = _stop_run(services, plan, experiment_id, dag_id=dag_id, run_id=run_id)
     unstopped = stop_strays(services, experiment) or unstopped
-    failure = _failure(report_of_store(store, experiment_id, services.now()), experiment, plan)
+    failure = _failure(report_of_store(store, experiment_id, services.now(), plan=plan), experiment, plan)
     state = ExperimentState.FINISHED if failure is None else ExperimentState.FAILED
     store.close_run(experiment_id, run_id=run_id, state=state, reason=failure or "", by=by)
     report = publish_report(services, experiment_id)
@@ -73,7 +73,7 @@ def _stop_run(
 def publish_report(services: Services, experiment_id: str) -> Report:
     """Write the report, as it is now, and what belongs to it; it comes back as it was published."""
     plan = plan_of(services.store.experiment(experiment_id).snapshot)
-    report = report_of_store(services.store, experiment_id, services.now())
+    report = report_of_store(services.store, experiment_id, services.now(), plan=plan)
     objects, url = services.objects, report.prefix + BEST_CONFIG
     if report.best is None:
         objects.delete(url)  # of a trial that was the best before it was cleared
@@ -110,10 +110,11 @@ def report_of_store(
     *,
     trials: Sequence[Trial] | None = None,
     steps: Sequence[Step] | None = None,
+    plan: Plan | None = None,
 ) -> Report:
-    """The report as it would be now; needs no service. ``trials``, ``steps``: all of them, if read already."""
+    """The report as it would be now; needs no service. ``trials``, ``steps``, ``plan``: if read already."""
     experiment = store.experiment(experiment_id)
-    plan = plan_of(experiment.snapshot)
+    plan = plan or plan_of(experiment.snapshot)
     return summarize(
         experiment,
         store.trials(experiment_id) if trials is None else trials,

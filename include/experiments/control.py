@@ -59,7 +59,7 @@ def set_concurrency(control: Control, experiment_id: str, slots: int) -> Outcome
     """Slots of the pool that the model's searches share. Trials that run go on when it is lowered."""
     experiment = search(control.store, experiment_id)
     check_slots(slots)
-    pool = plan_of(experiment.snapshot).settings.pool_of(experiment.model)
+    pool = pool_of(experiment)
     before = control.workflow.pool_slots(pool)
     control.workflow.set_pool_slots(pool, slots)
     control.store.record_pool(pool, slots)
@@ -69,6 +69,11 @@ def set_concurrency(control: Control, experiment_id: str, slots: int) -> Outcome
         f"{pool} has {slots} slots (before: {before})",
         (f"it caps all searches of {experiment.model} together", "trials that run go on to their end"),
     )
+
+
+def pool_of(experiment: Experiment) -> str:
+    """Name of the Airflow pool that caps a search's trials."""
+    return plan_of(experiment.snapshot).settings.pool_of(experiment.model)
 
 
 def check_slots(slots: int) -> None:

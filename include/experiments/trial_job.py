@@ -12,6 +12,7 @@ from include.names import StepId
 from include.ports import JobPayload
 from include.search.trial import TrialState
 from include.store import Step, StepState, Trial
+from include.store.trials import CANCELLED
 
 RECONCILE = "reconcile"
 """Who ends a trial whose task is gone."""
@@ -63,7 +64,7 @@ class TrialJob:
         if trial.state is not TrialState.CANCELLED:
             return False
         events = self._services.store.events(trial.experiment_id, trial=trial.number)
-        return next((e.by for e in reversed(events) if e.kind == "cancelled"), "") == RECONCILE
+        return next((e.by for e in reversed(events) if e.kind == CANCELLED), "") == RECONCILE
 
     def is_between_steps(self, trial: Trial) -> bool:
         """Whether the next step has not begun, or could not, and the model to go on from is there.

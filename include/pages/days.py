@@ -9,7 +9,7 @@ from typing import Any
 from include.daily.promotion import age_hours
 from include.errors import NotFoundError
 from include.experiments.report import json_ready
-from include.finetune.calendar import previous, time_zone
+from include.finetune.calendar import business_date, previous
 from include.finetune.settings import FinetuneSettings
 from include.pages.experiments import Readable
 from include.store import Adoption, Chain, Day, ExperimentStore, Promotion, current_days
@@ -34,8 +34,9 @@ def dags_of(store: ExperimentStore, model: str) -> set[str]:
 
 def last_due(settings: FinetuneSettings, now: datetime) -> date:
     """The last date whose day should have begun: its data is there, and that of the next day if it is judged by it."""
-    today = now.astimezone(time_zone(settings.timezone)).date()
-    complete = previous(previous(today)) if settings.evaluation == "next_day" else previous(today)
+    complete = business_date(interval_start=None, run_after=now, timezone=settings.timezone)
+    if settings.evaluation == "next_day":
+        complete = previous(complete)
     return min(complete, settings.last_bizdate or complete)
 
 

@@ -64,7 +64,7 @@ def overview(
     experiment = store.experiment(experiment_id)
     plan = plan_of(experiment.snapshot)
     trials = store.trials(experiment.id)
-    found = report_of_store(store, experiment.id, now, trials=trials)
+    found = report_of_store(store, experiment.id, now, trials=trials, plan=plan)
     pool = plan.settings.pool_of(plan.model)
     runs = {(experiment.dag_id, experiment.run_id), *((t.task.dag_id, t.task.run_id) for t in trials)}
     counts = Counter(row.state.value for row in found.trials)
@@ -107,11 +107,6 @@ def overview(
     )
 
 
-def pool_of(experiment: Experiment) -> str:
-    """Name of the Airflow pool that caps the experiment's trials."""
-    return plan_of(experiment.snapshot).settings.pool_of(experiment.model)
-
-
 def _example(best: TrialRow | None, trials: Sequence[TrialRow]) -> Mapping[str, Any]:
     return next((row.parameters for row in (best, *trials) if row and row.parameters), {})
 
@@ -139,13 +134,14 @@ def trial_table(store: ExperimentStore, experiment_id: str, now: datetime) -> di
     goes on.
     """
     experiment = store.experiment(experiment_id)
+    plan = plan_of(experiment.snapshot)
     read, steps = store.trials(experiment_id), store.steps(experiment_id)
     latest = {t.number: _latest(store, t) for t in read if not t.state.is_terminal}
-    found = report_of_store(store, experiment_id, now, trials=read, steps=steps)
+    found = report_of_store(store, experiment_id, now, trials=read, steps=steps, plan=plan)
     trials = {t.number: t for t in read}
     with_job = {step.id.trial for step in steps if step.job_id}
     given = {k for row in found.trials for k in row.parameters}
-    space = [k for k in plan_of(experiment.snapshot).space if k in given]
+    space = [k for k in plan.space if k in given]
     parameters = [*space, *sorted(given.difference(space))]
     seen = {k for row in found.trials for k in row.metrics}
     weighted = [k for k in found.weights if k in seen]

@@ -14,6 +14,7 @@ from easyrec.web.recent import Recent
 from include.daily.plan import FinetunePlan
 from include.errors import EasyRecAutoMLError, NotFoundError
 from include.experiments.closing import report_of_store
+from include.experiments.control import pool_of
 from include.experiments.report import to_html
 from include.pages import changes, experiments, figures, runs
 from include.pages import days as day_views
@@ -57,7 +58,7 @@ def _version(found: Experiment, store: ExperimentStore, airflow: Workflow) -> st
     seen = changes.version(store, found.id)
     if found.kind not in SEARCHES:
         return seen
-    pool = _pools.get((store.uuid, found.id), lambda: experiments.pool_of(found))
+    pool = _pools.get((store.uuid, found.id), lambda: pool_of(found))
     return f"{seen}-{airflow.pool_slots(pool)}"
 
 

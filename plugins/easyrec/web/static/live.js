@@ -5,7 +5,7 @@ const EVERY = 2000;
 const IN_TROUBLE = 5000;
 const HIDDEN = 15000;
 
-// ``refresh`` returns the version that it has shown. ``trouble`` gets the error, or null when it is over.
+// ``refresh`` reads and shows everything that may have changed. ``trouble`` gets the error, or null when it is over.
 // Returns a function that looks at once and shows everything anew.
 export function follow(versionPath, refresh, trouble) {
   let shown = null;
@@ -16,7 +16,10 @@ export function follow(versionPath, refresh, trouble) {
   async function look() {
     try {
       const { version } = await get(versionPath);
-      if (version !== shown) shown = await refresh();
+      if (version !== shown) {
+        await refresh();
+        shown = version; // read before: what came meanwhile is another version
+      }
       if (wrong) trouble(null);
       wrong = false;
     } catch (error) {

@@ -2,31 +2,17 @@
 import { experimentPath, get, part, root } from "../api.js";
 import { h, replace } from "../dom.js";
 import { t } from "../i18n.js";
-import { follow } from "../live.js";
-import { empty, failed, loading } from "../notices.js";
+import { empty } from "../notices.js";
 import { show as showList } from "./list.js";
-import { experimentLink } from "./pieces.js";
+import { experimentLink, followed } from "./pieces.js";
 
 const SEARCHES = /^(begin|finetune)_search_/;
 const OF_DAYS = /^(daily_finetune|promotion|adoption)_(.+)$/;
 
 export async function show(body, dag, run = null) {
-  if (run !== null) await followed(body, run, (place) => showRun(place, dag, run));
-  else if (OF_DAYS.test(dag)) await followed(body, dag, (place) => showDays(place, OF_DAYS.exec(dag)[2]));
+  if (run !== null) followed(body, run, (place) => showRun(place, dag, run));
+  else if (OF_DAYS.test(dag)) followed(body, dag, (place) => showDays(place, OF_DAYS.exec(dag)[2]));
   else await showList(body, SEARCHES.test(dag) ? dag : null);
-}
-
-async function followed(body, name, look) {
-  const [trouble, place] = [h("div"), h("div", {}, loading())];
-  replace(body, h("h1", {}, name), trouble, place);
-
-  async function refresh() {
-    const { version } = await get("/version");
-    await look(place);
-    return version;
-  }
-
-  follow("/version", refresh, (error) => replace(trouble, error && failed(error)));
 }
 
 async function showDays(place, model) {

@@ -36,7 +36,6 @@ export async function show(body, model) {
   }
 
   async function refresh() {
-    const { version } = await get("/version");
     data = await get(chain ? `${path}?chain=${part(chain)}` : path);
     const ids = data.chains.toReversed();
     if (chooser.options.length !== ids.length) replace(chooser, ids.map((id) => h("option", { value: id }, id)));
@@ -47,7 +46,6 @@ export async function show(body, model) {
     showDetail();
     metrics.hidden = !data.days.length;
     if (data.days.length) await draw(plot, curve(data.days));
-    return version;
   }
 
   const again = follow("/version", refresh, (error) => replace(trouble, error && failed(error)));

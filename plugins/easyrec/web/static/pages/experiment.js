@@ -68,7 +68,6 @@ export async function show(body, id) {
     seen = await get(path);
     document.title = `${id} · ${t(`state.${seen.state}`)}`;
     await tabs[current].update(seen);
-    return seen.version;
   }
 
   const named = location.hash.slice(1);

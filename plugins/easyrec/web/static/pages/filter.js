@@ -29,4 +29,4 @@ function compares(name, operator, wanted, valuesOf) {
     });
 }
 
-const named = (key, name) => key === name || key.endsWith(`.${name}`) || (key.endsWith(name) && !/\w/.test(key.at(-name.length - 1)));
+const named = (key, name) => key === name || (key.endsWith(name) && !/\w/.test(key.at(-name.length - 1)));

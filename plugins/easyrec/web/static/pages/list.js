@@ -40,14 +40,13 @@ export async function show(body, dag = null) {
   replace(body, h("h1", {}, t("nav.experiments")), calendars, trouble, place);
 
   async function refresh() {
-    const [{ experiments, version }, { models }] = await Promise.all([get("/experiments"), get("/models")]);
+    const [{ experiments }, { models }] = await Promise.all([get("/experiments"), get("/models")]);
     replace(calendars, models.length ? [t("list.calendars"), models.map((m) => [" ", daysLink(m)])] : null);
     const rows = dag === null ? experiments : experiments.filter((e) => e.dag_id === dag);
     if (rows.length) {
       if (!table.element.isConnected) replace(place, h("p", {}, search), table.element);
       table.update(rows);
     } else replace(place, empty(t("list.empty"), t(dag === null ? "list.empty.hint" : "list.empty.dag.hint")));
-    return version;
   }
 
   follow("/version", refresh, (error) => replace(trouble, error && failed(error)));

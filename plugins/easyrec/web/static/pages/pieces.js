@@ -1,9 +1,11 @@
 // Small things that several pages show.
 import { airflow, experimentPath, part, root } from "../api.js";
-import { h } from "../dom.js";
+import { h, replace } from "../dom.js";
 import { number, state } from "../format.js";
 import { t } from "../i18n.js";
 import { outside } from "../links.js";
+import { follow } from "../live.js";
+import { failed, loading } from "../notices.js";
 
 export const badge = (name) => h("span", { class: `badge ${name.toLowerCase()}` }, state(name));
 
@@ -25,3 +27,10 @@ export const experimentLink = (id) => h("a", { href: root + experimentPath(id) }
 export const valueList = (values) => h("dl", { class: "facts" }, values.map(([name, shown, { title = "", all = "" } = {}]) => [h("dt", { title }, name), h("dd", { title: all }, shown)]));
 
 export const daysLink = (model) => h("a", { href: `${root}/models/${part(model)}/days` }, model);
+
+// A page that only leads on, as soon as there is something: ``look`` leads there, or says in its place what is missing.
+export function followed(body, name, look) {
+  const [trouble, place] = [h("div"), h("div", {}, loading())];
+  replace(body, h("h1", {}, name), trouble, place);
+  follow("/version", () => look(place), (error) => replace(trouble, error && failed(error)));
+}

@@ -56,33 +56,27 @@ export async function show(body, experiment, numeral) {
   }
   metric.addEventListener("change", () => drawCurves().catch(() => again()));
 
-  async function logview(event) {
-    event.target.disabled = true;
-    try {
-      const { links, hours } = await post(`${path}/logview`);
-      const list = Object.entries(links).map(([name, href]) => h("li", {}, outside(href, name)));
-      replace(answer, h("div", { class: "notice" }, t("trial.logview.hint", { hours }), h("ul", {}, list)));
-      answer.querySelector("a")?.focus();
-    } catch (error) {
-      replace(answer, failed(error));
-    }
-    event.target.disabled = false;
-  }
+  // What a button asks the service for: once at a time, and a refusal is shown.
+  const asking = (act) => async ({ target }) => {
+    target.disabled = true;
+    await act().catch((error) => replace(answer, failed(error)));
+    target.disabled = false;
+  };
+
+  const logview = asking(async () => {
+    const { links, hours } = await post(`${path}/logview`);
+    const list = Object.entries(links).map(([name, href]) => h("li", {}, outside(href, name)));
+    replace(answer, h("div", { class: "notice" }, t("trial.logview.hint", { hours }), h("ul", {}, list)));
+    answer.querySelector("a")?.focus();
+  });
 
   // Not a plain link: a browser shows nothing of a refusal.
-  async function download(event) {
-    event.target.disabled = true;
-    try {
-      saveAs(await file(`${path}/events.zip`), `${experiment}_${numeral}_events.zip`);
-      replace(answer);
-    } catch (error) {
-      replace(answer, failed(error));
-    }
-    event.target.disabled = false;
-  }
+  const download = asking(async () => {
+    saveAs(await file(`${path}/events.zip`), `${experiment}_${numeral}_events.zip`);
+    replace(answer);
+  });
 
   async function refresh() {
-    const { version } = await get(`${above}/version`);
     const trial = await get(path);
     document.title = `${experiment} #${numeral}`;
     if (trial.is_search) replace(heading, h("a", { href: `${root}${above}#trials` }, experiment), ` #${numeral}`);
@@ -103,7 +97,6 @@ export async function show(body, experiment, numeral) {
     over = trial.ended_at !== null;
     curves.hidden = false;
     await drawCurves();
-    return version;
   }
 
   const tick = () => replace(took, duration(clock()));
